@@ -1,0 +1,14 @@
+//! The words of the domain: what an event, a dictionary and a normalised message are.
+//!
+//! Input: nothing but values. Output: nothing but values. This crate reads no files, knows no
+//! encodings, no models and no runtime; every other crate of the workspace speaks its words.
+
+mod dictionary;
+mod event;
+mod level;
+mod normalise;
+
+pub use dictionary::{Dictionary, Pair, Row, Side, Text, TextId, key};
+pub use event::Event;
+pub use level::Level;
+pub use normalise::{normalise, normalise_into};

@@ -1,0 +1,189 @@
+//! Timestamps of log lines.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+
+/// A timestamp as a log writes it: a date and time of day, with or without an offset from UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Date and time of day, to the nanosecond.
+    pub local: DateTime,
+    /// The offset from UTC, when written.
+    pub offset: Option<Offset>,
+}
+
+impl Stamp {
+    /// The instant. A stamp without offset is read in `zone`; `None` when it lies outside the
+    /// years that can be told (−9999 to 9999).
+    pub fn instant(&self, zone: &TimeZone) -> Option<Timestamp> {
+        match self.offset {
+            Some(offset) => offset.to_timestamp(self.local).ok(),
+            None if *zone == TimeZone::UTC => Offset::UTC.to_timestamp(self.local).ok(),
+            None => zone.to_timestamp(self.local).ok(),
+        }
+    }
+}
+
+/// Reads ISO 8601's extended form: `2025-10-06T07:42:23`, with a space for the `T`, without the
+/// seconds, with a fraction (`.` or `,`; digits beyond nanoseconds are dropped), with `Z` or an
+/// offset (`+03`, `+0300`, `+03:00`).
+///
+/// `None` when the bytes are anything else, or name no date and time that exists.
+///
+/// ```
+/// let stamp = parse::parse_timestamp(b"2025-10-06T07:42:23.5+03:00").unwrap();
+/// assert_eq!(stamp.local.to_string(), "2025-10-06T07:42:23.5");
+/// assert!(parse::parse_timestamp(b"2025-02-30T07:42:23").is_none());
+/// ```
+pub fn parse_timestamp(bytes: &[u8]) -> Option<Stamp> {
+    let (date, rest) = bytes.split_at_checked(10)?;
+    if date[4] != b'-' || date[7] != b'-' {
+        return None;
+    }
+    let (year, month, day) = (number(&date[..4])?, number(&date[5..7])?, number(&date[8..])?);
+    let (&separator, rest) = rest.split_first()?;
+    if !matches!(separator, b'T' | b't' | b' ') {
+        return None;
+    }
+    let (clock, rest) = rest.split_at_checked(5)?;
+    if clock[2] != b':' {
+        return None;
+    }
+    let (hour, minute) = (number(&clock[..2])?, number(&clock[3..])?);
+    let (second, rest) = match rest {
+        [b':', tens, units, rest @ ..] => (number(&[*tens, *units])?, rest),
+        _ => (0, rest),
+    };
+    // A leap second has no place of its own in POSIX time: it is read as the second before it.
+    let second = if second == 60 { 59 } else { second };
+    let (nanosecond, rest) = fraction(rest)?;
+    let offset = offset(rest)?;
+    let local = DateTime::new(
+        year as i16,
+        month as i8,
+        day as i8,
+        hour as i8,
+        minute as i8,
+        second as i8,
+        nanosecond,
+    );
+    Some(Stamp { local: local.ok()?, offset })
+}
+
+/// A number of one to four digits and nothing else.
+fn number(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0, |sum, digit| {
+        digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0'))
+    })
+}
+
+/// The nanoseconds of a leading fraction, and what is behind it.
+fn fraction(bytes: &[u8]) -> Option<(i32, &[u8])> {
+    let [b'.' | b',', rest @ ..] = bytes else { return Some((0, bytes)) };
+    let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = rest.split_at(length);
+    if digits.is_empty() {
+        return None;
+    }
+    let mut padded = [b'0'; 9];
+    let kept = digits.len().min(9);
+    padded[..kept].copy_from_slice(&digits[..kept]);
+    let nanoseconds = padded.iter().fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'));
+    Some((nanoseconds, rest))
+}
+
+/// The offset that is all of `bytes`: `Some(None)` when there is none, `None` when it is no offset.
+fn offset(bytes: &[u8]) -> Option<Option<Offset>> {
+    let (sign, digits) = match bytes {
+        [] => return Some(None),
+        [b'Z' | b'z'] => return Some(Some(Offset::UTC)),
+        [b'+', digits @ ..] => (1, digits),
+        [b'-', digits @ ..] => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = match digits {
+        [_, _] => (digits, &b"00"[..]),
+        [_, _, _, _] => digits.split_at(2),
+        [_, _, b':', _, _] => (&digits[..2], &digits[3..]),
+        _ => return None,
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    if minutes > 59 {
+        return None;
+    }
+    let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+    Some(Some(Offset::from_seconds(sign * seconds).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> Option<String> {
+        parse_timestamp(text.as_bytes())?.instant(&TimeZone::UTC).map(|time| time.to_string())
+    }
+
+    #[test]
+    fn the_same_instant_in_many_spellings() {
+        for text in [
+            "2025-10-06T07:42:23",
+            "2025-10-06 07:42:23",
+            "2025-10-06T07:42:23Z",
+            "2025-10-06T10:42:23+03:00",
+            "2025-10-06T10:42:23+0300",
+            "2025-10-06T10:42:23+03",
+            "2025-10-06T02:12:23-05:30",
+            "2025-10-06T07:42:23.000",
+        ] {
+            assert_eq!(utc(text).as_deref(), Some("2025-10-06T07:42:23Z"), "{text}");
+        }
+    }
+
+    #[test]
+    fn fractions_are_kept_to_the_nanosecond() {
+        let expected = Some("2025-10-06T07:42:23.123456789Z");
+        assert_eq!(utc("2025-10-06T07:42:23.123456789").as_deref(), expected);
+        assert_eq!(utc("2025-10-06T07:42:23,12345678999").as_deref(), expected);
+        assert_eq!(utc("2025-10-06T07:42:23.5").as_deref(), Some("2025-10-06T07:42:23.5Z"));
+    }
+
+    #[test]
+    fn seconds_may_be_missing_and_may_leap() {
+        assert_eq!(utc("2025-10-06T07:42").as_deref(), Some("2025-10-06T07:42:00Z"));
+        assert_eq!(utc("2016-12-31T23:59:60Z").as_deref(), Some("2016-12-31T23:59:59Z"));
+    }
+
+    #[test]
+    fn what_is_no_timestamp_is_none() {
+        for text in [
+            "",
+            "2025-10-06",
+            "2025-10-06T",
+            "2025-13-06T07:42:23",
+            "2025-02-29T07:42:23",
+            "2025-10-06T24:00:00",
+            "2025-10-06T07:42:61",
+            "2025-10-06T07:42:23.",
+            "2025-10-06T07:42:23+3",
+            "2025-10-06T07:42:23+03:0x",
+            "2025-10-06T07:42:23+99:00",
+            "2025-10-06T07:42:23 ",
+            "20251006T074223",
+            "2025/10/06T07:42:23",
+            "２０２５-10-06T07:42:23",
+        ] {
+            assert_eq!(utc(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_reads_what_has_no_offset() {
+        let zone = TimeZone::fixed(Offset::from_hours(3).unwrap());
+        let read = |text: &str| {
+            parse_timestamp(text.as_bytes()).unwrap().instant(&zone).unwrap().to_string()
+        };
+        assert_eq!(read("2025-10-06T07:42:23"), "2025-10-06T04:42:23Z");
+        assert_eq!(read("2025-10-06T07:42:23Z"), "2025-10-06T07:42:23Z");
+    }
+}

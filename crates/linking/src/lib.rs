@@ -1,1 +1,18 @@
+//! Events and vectors in, links out: matching, the windowed join, and the linter of dictionaries.
+//!
+//! Input: events, the vectors of their normalised messages, a dictionary. Output: links with
+//! their evidence. Nothing here reads a file, a clock or a model: event time is data.
+//!
+//! Invariants: the same events give the same links in any order; work grows with events and
+//! links, never with errors × warnings; every cosine is rounded to six decimals before it is
+//! compared, so that what a report shows is what was judged.
 
+mod link;
+mod lint;
+mod matching;
+mod profile;
+
+pub use link::{Link, Linked, Linker, Rule};
+pub use lint::{Check, Finding, Severity, lint};
+pub use matching::{Match, Matched, Matcher, Scored, Vector, Verdict, cosine};
+pub use profile::{Profile, Thresholds};

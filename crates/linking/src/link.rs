@@ -1,0 +1,188 @@
+//! The windowed join: matched events → links.
+//!
+//! Events wait in one series for each dictionary text, sorted by time. For every pair of texts
+//! the problems are looked up in the series of the anomaly, by binary search. So the work is
+//! that of sorting the events and of telling the links, and links are told one by one: fifty
+//! thousand errors beside fifty thousand warnings need no memory beyond the events.
+
+use domain::{Dictionary, Pair, Row, Side};
+use jiff::SignedDuration;
+use sha2::{Digest, Sha256};
+
+use crate::{Matched, Thresholds, cosine};
+
+/// When two events whose texts are a pair link.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// The largest distance in time between anomaly and problem, in either direction.
+    pub window: SignedDuration,
+    /// The least cosine of the two messages; `None` for no such condition.
+    pub pair_threshold: Option<f32>,
+}
+
+impl Rule {
+    /// The rule of a window and the thresholds of a model.
+    pub fn new(window: SignedDuration, thresholds: Thresholds) -> Rule {
+        Rule { window, pair_threshold: thresholds.pair }
+    }
+
+    /// Whether the messages of two events are near enough.
+    fn near(&self, anomaly: &Matched, problem: &Matched) -> bool {
+        match self.pair_threshold {
+            None => true,
+            Some(threshold) => pair_cosine(anomaly, problem).is_some_and(|it| it >= threshold),
+        }
+    }
+}
+
+fn pair_cosine(anomaly: &Matched, problem: &Matched) -> Option<f32> {
+    Some(cosine(anomaly.vector.as_deref()?, problem.vector.as_deref()?))
+}
+
+/// An anomaly and the problem it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// The first dictionary row that pairs the two texts: the ids and texts of the link.
+    pub row: &'a Row,
+    /// The anomaly event.
+    pub anomaly: &'a Matched,
+    /// The problem event.
+    pub problem: &'a Matched,
+}
+
+impl Link<'_> {
+    /// Problem time − anomaly time.
+    pub fn lag(&self) -> SignedDuration {
+        self.problem.event.time.duration_since(self.anomaly.event.time)
+    }
+
+    /// The cosine of the two messages; `None` when one of them normalises to nothing.
+    pub fn cosine(&self) -> Option<f32> {
+        pair_cosine(self.anomaly, self.problem)
+    }
+
+    /// The id of the link, 32 hexadecimal digits: the same events and texts give the same id, in
+    /// whatever process, order or analysis they meet.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        for (matched, text) in
+            [(self.anomaly, &self.row.anomaly), (self.problem, &self.row.problem)]
+        {
+            let event = &matched.event;
+            for field in [event.file.as_bytes(), event.raw.as_bytes(), text.as_bytes()] {
+                hash.update((field.len() as u64).to_le_bytes());
+                hash.update(field);
+            }
+            hash.update(event.line.to_le_bytes());
+        }
+        hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The matched events of one text, sorted by time when it is asked.
+type Series = Vec<Matched>;
+
+/// Collects matched events.
+pub struct Linker<'d> {
+    dictionary: &'d Dictionary,
+    rule: Rule,
+    anomalies: Vec<Series>,
+    problems: Vec<Series>,
+}
+
+impl<'d> Linker<'d> {
+    /// A linker without events.
+    pub fn new(dictionary: &'d Dictionary, rule: Rule) -> Linker<'d> {
+        let empty = |side| vec![Series::new(); dictionary.texts(side).len()];
+        let (anomalies, problems) = (empty(Side::Anomaly), empty(Side::Problem));
+        Linker { dictionary, rule, anomalies, problems }
+    }
+
+    /// Adds one event; the order does not matter.
+    pub fn add(&mut self, matched: Matched) {
+        let series = match matched.side {
+            Side::Anomaly => &mut self.anomalies,
+            Side::Problem => &mut self.problems,
+        };
+        series[matched.found.text.index()].push(matched);
+    }
+
+    /// Joins what was added.
+    pub fn finish(mut self) -> Linked<'d> {
+        for series in self.anomalies.iter_mut().chain(&mut self.problems) {
+            series.sort_by(|one, other| one.event.by_time(&other.event));
+        }
+        let Linker { dictionary, rule, anomalies, problems } = self;
+        Linked { dictionary, rule, anomalies, problems }
+    }
+}
+
+/// Joined events, from which links are told as often as asked, always in one order: by pair in
+/// the order of the dictionary, then by problem, then by anomaly, each by time, file and line.
+pub struct Linked<'d> {
+    dictionary: &'d Dictionary,
+    rule: Rule,
+    anomalies: Vec<Series>,
+    problems: Vec<Series>,
+}
+
+impl Linked<'_> {
+    /// Every link.
+    pub fn links(&self) -> impl Iterator<Item = Link<'_>> {
+        self.joined().flat_map(|joined| self.links_of(joined))
+    }
+
+    /// One link for each pair of texts and problem event: the one whose anomaly comes first. The
+    /// reports that have one row for each problem event are made of these.
+    pub fn first_links(&self) -> impl Iterator<Item = Link<'_>> {
+        self.joined().filter_map(|joined| self.links_of(joined).next())
+    }
+
+    /// How many links there are, without telling them where that can be.
+    pub fn count(&self) -> u64 {
+        match self.rule.pair_threshold {
+            None => self.joined().map(|(_, _, anomalies)| anomalies.len() as u64).sum(),
+            Some(_) => self.links().count() as u64,
+        }
+    }
+
+    /// How many events of a side matched a text.
+    pub fn matched(&self, side: Side) -> usize {
+        let series = match side {
+            Side::Anomaly => &self.anomalies,
+            Side::Problem => &self.problems,
+        };
+        series.iter().map(Vec::len).sum()
+    }
+
+    /// Every problem event beside every pair its text is in, with the anomalies in its window.
+    fn joined(&self) -> impl Iterator<Item = (Pair, &Matched, &[Matched])> {
+        self.dictionary.pairs().iter().flat_map(|pair| {
+            let anomalies = &self.anomalies[pair.anomaly.index()];
+            let problems = &self.problems[pair.problem.index()];
+            problems
+                .iter()
+                .filter(|_| !anomalies.is_empty())
+                .map(|problem| (*pair, problem, within(anomalies, problem, self.rule.window)))
+        })
+    }
+
+    fn links_of<'a>(
+        &'a self,
+        (pair, problem, anomalies): (Pair, &'a Matched, &'a [Matched]),
+    ) -> impl Iterator<Item = Link<'a>> {
+        let row = &self.dictionary.rows()[pair.row];
+        anomalies
+            .iter()
+            .filter(|anomaly| self.rule.near(anomaly, problem))
+            .map(move |anomaly| Link { row, anomaly, problem })
+    }
+}
+
+/// The events of a sorted series that are at most `window` away from `event`.
+fn within<'a>(series: &'a [Matched], event: &Matched, window: SignedDuration) -> &'a [Matched] {
+    let lag = |other: &Matched| event.event.time.duration_since(other.event.time);
+    let start = series.partition_point(|other| lag(other) > window);
+    let length = series[start..].partition_point(|other| lag(other) >= -window);
+    &series[start..start + length]
+}

@@ -1,1 +1,16 @@
+//! Logs and a dictionary in, links out: the stages in their order.
+//!
+//! ```text
+//! files ─ parse ─→ events ─ match ─→ matched events ─ link ─→ links ─ report ─→ CSV, XLSX, JSON
+//!                            ↑ vectors of distinct normalised messages ─ embed
+//! ```
+//!
+//! Invariants: an event is kept only when its message matched, so memory grows with what matters
+//! and not with the logs; each distinct normalised message is embedded and judged once; neither
+//! the order of files nor the number of threads changes the result.
 
+mod pipeline;
+mod reading;
+mod recognition;
+
+pub use pipeline::{Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, prepare};

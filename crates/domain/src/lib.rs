@@ -12,3 +12,6 @@ pub use dictionary::{Dictionary, Pair, Row, Side, Text, TextId, key};
 pub use event::Event;
 pub use level::Level;
 pub use normalise::{normalise, normalise_into};
+
+/// The unit vector of a normalised text, shared by all who hold it.
+pub type Vector = std::sync::Arc<[f32]>;

@@ -1,1 +1,39 @@
-fn main() {}
+//! The command line of Foreshock: settings, the commands, and their exit codes.
+
+mod analyze;
+mod cli;
+mod explain;
+mod lint;
+mod model;
+mod progress;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, Exit};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Analyze(arguments) => analyze::run(&arguments),
+        Command::Match(arguments) => explain::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
+        Command::Model(arguments) => model::run(&arguments),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        // The reader of a pipe went away, as `head` does: there is nobody to tell.
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Exit::of(&error).into()
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(broken))
+}

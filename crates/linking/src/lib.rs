@@ -14,5 +14,5 @@ mod profile;
 
 pub use link::{Link, Linked, Linker, Rule};
 pub use lint::{Check, Finding, Severity, lint};
-pub use matching::{Match, Matched, Matcher, Scored, Vector, Verdict, cosine};
+pub use matching::{Match, Matched, Matcher, Scored, Verdict, cosine};
 pub use profile::{Profile, Thresholds};

@@ -138,6 +138,28 @@ impl Linked<'_> {
         self.joined().filter_map(|joined| self.links_of(joined).next())
     }
 
+    /// The problem events that have links, by time.
+    pub fn problems(&self) -> Vec<&Matched> {
+        let mut problems: Vec<&Matched> = self
+            .problems
+            .iter()
+            .flatten()
+            .filter(|problem| self.links_to(problem).next().is_some())
+            .collect();
+        problems.sort_by(|one, other| one.event.by_time(&other.event));
+        problems
+    }
+
+    /// The links of one problem event, in the order of the dictionary.
+    pub fn links_to<'a>(&'a self, problem: &'a Matched) -> impl Iterator<Item = Link<'a>> {
+        let text = problem.found.text;
+        let pairs = self.dictionary.pairs().iter().filter(move |pair| pair.problem == text);
+        pairs.flat_map(move |pair| {
+            let anomalies = &self.anomalies[pair.anomaly.index()];
+            self.links_of((*pair, problem, within(anomalies, problem, self.rule.window)))
+        })
+    }
+
     /// How many links there are, without telling them where that can be.
     pub fn count(&self) -> u64 {
         match self.rule.pair_threshold {

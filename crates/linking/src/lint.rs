@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Dictionary, Row, Side, Text, key};
+use domain::{Dictionary, Row, Side, Text, Vector, key};
 use serde::Serialize;
 
-use crate::{Vector, cosine};
+use crate::cosine;
 
 /// Two texts of one side with at least this cosine are near-twins: the paraphrases of a message
 /// scatter by more than the rest, so which of the two is nearer is left to chance.

@@ -1,14 +1,9 @@
 //! A message → the dictionary text it says, or none.
 
-use std::sync::Arc;
-
-use domain::{Dictionary, Event, Side, TextId};
+use domain::{Dictionary, Event, Side, TextId, Vector};
 use ndarray::{Array2, ArrayView1};
 
 use crate::Thresholds;
-
-/// The unit vector of a normalised text, shared by all who hold it.
-pub type Vector = Arc<[f32]>;
 
 /// A text with its cosine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,6 +84,7 @@ pub struct Matcher<'d> {
 
 /// The texts of one side that have a vector, a row each.
 struct Texts {
+    /// Ascending.
     ids: Vec<TextId>,
     vectors: Array2<f32>,
 }
@@ -154,6 +150,20 @@ impl<'d> Matcher<'d> {
         }
     }
 
+    /// The vector of a dictionary text; `None` when its normalised form is empty.
+    pub fn vector(&self, side: Side, text: TextId) -> Option<Vector> {
+        let texts = self.side(side);
+        let row = texts.ids.binary_search(&text).ok()?;
+        Some(texts.vectors.row(row).iter().copied().collect())
+    }
+
+    fn side(&self, side: Side) -> &Texts {
+        match side {
+            Side::Anomaly => &self.anomalies,
+            Side::Problem => &self.problems,
+        }
+    }
+
     /// The thresholds applied.
     pub fn thresholds(&self) -> Thresholds {
         self.thresholds
@@ -169,11 +179,7 @@ impl<'d> Matcher<'d> {
 
     /// [`Matcher::judge`] for a message whose exact text was looked up already.
     pub fn decide(&self, side: Side, exact: Option<TextId>, vector: Option<&[f32]>) -> Verdict {
-        let texts = match side {
-            Side::Anomaly => &self.anomalies,
-            Side::Problem => &self.problems,
-        };
-        let (best, second) = vector.map_or((None, None), |vector| texts.nearest(vector));
+        let (best, second) = vector.map_or((None, None), |vector| self.side(side).nearest(vector));
         if let Some(text) = exact {
             let runner_up = best.filter(|best| best.text != text).or(second);
             return Verdict::Matched(Match { text, score: 1.0, exact: true, runner_up });

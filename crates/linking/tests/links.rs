@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::{Dictionary, Event, Level, Row, Side, TextId};
+use domain::{Dictionary, Event, Level, Row, Side, TextId, Vector};
 use jiff::{SignedDuration, Timestamp};
-use linking::{Linked, Linker, Match, Matched, Rule, Vector, cosine};
+use linking::{Linked, Linker, Match, Matched, Rule, cosine};
 use proptest::prelude::*;
 
 const ANOMALIES: u32 = 4;

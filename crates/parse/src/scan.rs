@@ -5,6 +5,8 @@
 //! [`MAX_LINE`] and counted; line numbers count from the start of the part.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::Level;
 use jiff::tz::TimeZone;
@@ -39,6 +41,8 @@ pub struct Scanner {
     at_start: bool,
     zone: TimeZone,
     counts: Counts,
+    /// Bytes on disk that were read, packed as they are.
+    taken: Arc<AtomicU64>,
     done: bool,
 }
 
@@ -61,8 +65,15 @@ impl Scanner {
             at_start: true,
             zone,
             counts: Counts::default(),
+            taken: Arc::default(),
             done: false,
         }
+    }
+
+    /// Makes `taken` the count of bytes on disk that were read.
+    pub(crate) fn counting(mut self, taken: Arc<AtomicU64>) -> Scanner {
+        self.taken = taken;
+        self
     }
 
     /// Makes the scanner one of a part behind the start of the file, whose line is open when the
@@ -82,6 +93,12 @@ impl Scanner {
     /// What was read so far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Bytes on disk that were read so far, packed as they are; somewhat more than the part has,
+    /// when its last line ends in the next.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Whether everything was read.

@@ -326,45 +326,66 @@ impl Source {
     /// When the file cannot be opened.
     pub fn scan(&self, part: Part, zone: &TimeZone) -> Result<Scanner, InputError> {
         let fail = |error| InputError::reading(&self.name, false, error);
-        let mut file = File::open(&self.path).map_err(fail)?;
-        let reader: Box<dyn Read + Send> = match self.kind {
-            Kind::Plain => return self.scan_plain(file, part, zone).map_err(fail),
-            Kind::Utf16(encoding) => Box::new(Transcoder::new(file, encoding)),
-            Kind::Gzip => self.guard(MultiGzDecoder::new(BufReader::new(file))),
-            Kind::Zip { start, size, stored, crc } => {
-                file.seek(SeekFrom::Start(start)).map_err(fail)?;
-                let data = BufReader::new(file).take(size);
-                if stored {
-                    self.guard(Checked::new(data, crc))
-                } else {
-                    self.guard(Checked::new(DeflateDecoder::new(data), crc))
+        let taken = Arc::default();
+        let file = File::open(&self.path).map_err(fail)?;
+        let mut file = Counted { file, taken: Arc::clone(&taken) };
+        let scanner = |packed, reader: Box<dyn Read + Send>| {
+            Scanner::new(reader, self.name.to_string(), packed, zone.clone())
+        };
+        let scanner = match self.kind {
+            Kind::Plain => {
+                let line_is_open = seek_to_part(&mut file, part).map_err(fail)?;
+                let mut scanner = scanner(false, Box::new(file));
+                if part.start > 0 {
+                    scanner = scanner.behind_the_start(line_is_open);
+                }
+                match part.end {
+                    Some(end) if end < self.size => scanner.ending_after(end - part.start),
+                    // The last part goes on to the end, should the file have grown.
+                    _ => scanner,
                 }
             }
+            Kind::Utf16(encoding) => scanner(false, Box::new(Transcoder::new(file, encoding))),
+            Kind::Gzip => scanner(true, self.guard(MultiGzDecoder::new(BufReader::new(file)))),
+            Kind::Zip { start, size, stored, crc } => {
+                file.file.seek(SeekFrom::Start(start)).map_err(fail)?;
+                let data = BufReader::new(file).take(size);
+                let reader = match stored {
+                    true => self.guard(Checked::new(data, crc)),
+                    false => self.guard(Checked::new(DeflateDecoder::new(data), crc)),
+                };
+                scanner(true, reader)
+            }
         };
-        let packed = matches!(self.kind, Kind::Gzip | Kind::Zip { .. });
-        Ok(Scanner::new(reader, self.name.to_string(), packed, zone.clone()))
-    }
-
-    fn scan_plain(&self, mut file: File, part: Part, zone: &TimeZone) -> io::Result<Scanner> {
-        let mut before = [b'\n'];
-        if part.start > 0 {
-            file.seek(SeekFrom::Start(part.start - 1))?;
-            file.read_exact(&mut before)?;
-        }
-        let scanner = Scanner::new(Box::new(file), self.name.to_string(), false, zone.clone());
-        let scanner = match part.start {
-            0 => scanner,
-            _ => scanner.behind_the_start(before != *b"\n"),
-        };
-        // The last part goes on to the end, should the file have grown.
-        Ok(match part.end {
-            Some(end) if end < self.size => scanner.ending_after(end - part.start),
-            _ => scanner,
-        })
+        Ok(scanner.counting(taken))
     }
 
     fn guard(&self, reader: impl Read + Send + 'static) -> Box<dyn Read + Send> {
         Box::new(Guard { reader, archive: Arc::clone(&self.archive) })
+    }
+}
+
+/// Goes to the start of a part. Returns whether it lies within a line.
+fn seek_to_part(file: &mut Counted, part: Part) -> io::Result<bool> {
+    let mut before = [b'\n'];
+    if part.start > 0 {
+        file.file.seek(SeekFrom::Start(part.start - 1))?;
+        file.file.read_exact(&mut before)?;
+    }
+    Ok(before != *b"\n")
+}
+
+/// Counts what is read from disk.
+struct Counted {
+    file: File,
+    taken: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 }
 
@@ -416,7 +437,7 @@ impl<R: Read> Read for Checked<R> {
 
 /// UTF-16 → UTF-8.
 struct Transcoder {
-    file: BufReader<File>,
+    file: BufReader<Counted>,
     decoder: Decoder,
     input: Vec<u8>,
     ready: Vec<u8>,
@@ -425,7 +446,7 @@ struct Transcoder {
 }
 
 impl Transcoder {
-    fn new(file: File, encoding: &'static Encoding) -> Transcoder {
+    fn new(file: Counted, encoding: &'static Encoding) -> Transcoder {
         Transcoder {
             file: BufReader::new(file),
             decoder: encoding.new_decoder_with_bom_removal(),

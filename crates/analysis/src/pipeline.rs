@@ -1,0 +1,146 @@
+//! The stages of a batch analysis, in their order.
+
+use std::collections::HashMap;
+
+use domain::{Dictionary, Side, Vector};
+use embed::{EmbedError, Embedder};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use linking::{Linked, Linker, Matcher, Rule, Thresholds};
+use parse::{Counts, InputError, Opened};
+use report::{File, Header, Judge};
+use thiserror::Error;
+
+use crate::reading::Reading;
+use crate::recognition::Recognition;
+
+/// What an analysis is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The thresholds of the model.
+    pub thresholds: Thresholds,
+    /// The largest distance in time between an anomaly and its problem.
+    pub window: SignedDuration,
+    /// The zone of timestamps without offset.
+    pub zone: TimeZone,
+    /// Whether files that cannot be read are passed over, and what was read of them is used.
+    pub keep_going: bool,
+}
+
+/// Is told how an analysis goes on, from any thread.
+pub trait Progress: Sync {
+    /// Bytes of the files, packed as they are, that were read since the last call.
+    fn read(&self, _bytes: u64) {}
+    /// Distinct texts that need a vector, more than were told of before.
+    fn texts(&self, _count: usize) {}
+    /// Texts that got their vector since the last call.
+    fn embedded(&self, _count: usize) {}
+}
+
+/// Progress that nobody watches.
+pub struct NoProgress;
+
+impl Progress for NoProgress {}
+
+/// Why an analysis has no result.
+#[derive(Debug, Error)]
+pub enum AnalysisError {
+    /// Files that could not be read, by name.
+    #[error("{}", join(.0))]
+    Input(Vec<InputError>),
+    /// The model failed.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+}
+
+fn join(errors: &[InputError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The result of an analysis.
+pub struct Analysis<'d> {
+    /// The links.
+    pub linked: Linked<'d>,
+    /// What stands above them in a report.
+    pub header: Header,
+    /// Files that could not be read, or not to their end, when told to go on.
+    pub errors: Vec<InputError>,
+}
+
+/// Finds the links in logs.
+///
+/// # Errors
+/// [`AnalysisError::Input`] names every file that cannot be read, unless told to go on;
+/// [`AnalysisError::Embed`] when the model fails.
+pub fn analyze<'d>(
+    logs: Opened,
+    dictionary: &'d Dictionary,
+    embedder: &dyn Embedder,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Analysis<'d>, AnalysisError> {
+    let mut reading = Reading::new(logs, settings)?;
+    let matcher = prepare(dictionary, embedder, settings.thresholds, progress)?;
+    let mut recognition = Recognition::new(dictionary, &matcher);
+    while reading.read_some(&recognition, progress)? {
+        recognition.learn(reading.unknown_texts(), embedder, progress)?;
+        reading.settle(&recognition);
+    }
+    let read = reading.finish();
+    let rule = Rule::new(settings.window, settings.thresholds);
+    let mut linker = Linker::new(dictionary, rule);
+    for kept in read.kept {
+        linker.add(recognition.matched(kept));
+    }
+    let linked = linker.finish();
+    let judge = Judge {
+        model: embedder.model().to_owned(),
+        thresholds: settings.thresholds,
+        window_seconds: settings.window.as_secs_f64(),
+    };
+    let header = header(judge, read.files, read.notices, &linked);
+    Ok(Analysis { linked, header, errors: read.errors })
+}
+
+/// Embeds the texts of a dictionary.
+///
+/// # Errors
+/// When the model fails.
+pub fn prepare<'d>(
+    dictionary: &'d Dictionary,
+    embedder: &dyn Embedder,
+    thresholds: Thresholds,
+    progress: &dyn Progress,
+) -> Result<Matcher<'d>, EmbedError> {
+    let texts = Side::BOTH.into_iter().flat_map(|side| dictionary.texts(side));
+    let mut texts: Vec<&str> =
+        texts.map(|text| text.normalised.as_str()).filter(|text| !text.is_empty()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    progress.texts(texts.len());
+    let vectors = embedder.embed(&texts, &|count| progress.embedded(count))?;
+    let vectors: HashMap<&str, Vector> = texts.into_iter().zip(vectors).collect();
+    Ok(Matcher::new(dictionary, thresholds, |text| vectors.get(text).cloned()))
+}
+
+fn header(judge: Judge, files: Vec<File>, mut notices: Vec<String>, linked: &Linked) -> Header {
+    let mut total = Counts::default();
+    files.iter().for_each(|file| total += file.counts);
+    if total.mixed_offsets() {
+        notices.push(format!(
+            "{} of {} ERROR and WARNING timestamps have an offset from UTC, the others have none \
+             and are read in the zone given (LOG_TZ)",
+            total.with_offset,
+            total.errors + total.warnings
+        ));
+    }
+    Header {
+        judge,
+        total,
+        files,
+        matched_anomalies: linked.matched(Side::Anomaly),
+        matched_problems: linked.matched(Side::Problem),
+        link_count: linked.count(),
+        notices,
+    }
+}

@@ -1,0 +1,239 @@
+//! Vectors on disk, between runs: one SQLite file.
+//!
+//! The file is never trusted: each vector carries a checksum over its key and its bytes, and a
+//! vector that does not fit is a miss. It is never fatal: a file that is damaged is deleted and
+//! made anew, and where there can be none, everything is a miss.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::Vector;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+/// Vectors kept; beyond this the oldest go. 384 dimensions take 1.6 KB each.
+const MAX_VECTORS: i64 = 200_000;
+
+/// How long another process that writes is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A file of vectors.
+pub struct Store {
+    path: PathBuf,
+    connection: Option<Connection>,
+    trouble: Option<String>,
+}
+
+impl Store {
+    /// Opens the file, or makes it. Never fails: [`Store::trouble`] says what went wrong.
+    pub fn open(path: &Path) -> Store {
+        let mut store = Store { path: path.to_owned(), connection: None, trouble: None };
+        match connect(path) {
+            Ok(connection) => store.connection = Some(connection),
+            Err(error) => store.rebuild(&error),
+        }
+        store
+    }
+
+    /// What went wrong with the file so far, for a person to read.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// The vectors that are kept for texts of a model, by its fingerprint.
+    pub fn get(&mut self, model: &str, texts: &[&str]) -> Vec<Option<Vector>> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        for text in texts {
+            vectors.push(self.get_one(model, text));
+        }
+        vectors
+    }
+
+    fn get_one(&mut self, model: &str, text: &str) -> Option<Vector> {
+        let key = key(model, text);
+        match read(self.connection.as_ref()?, &key) {
+            Ok(found) => found.and_then(|(bytes, sum)| decode(&key, &bytes, &sum)),
+            Err(error) => {
+                self.rebuild(&error);
+                None
+            }
+        }
+    }
+
+    /// Keeps vectors.
+    pub fn put<'a>(&mut self, model: &str, vectors: impl Iterator<Item = (&'a str, &'a Vector)>) {
+        let Some(connection) = &mut self.connection else { return };
+        if let Err(error) = write(connection, model, vectors) {
+            self.rebuild(&error);
+        }
+    }
+
+    /// Deletes a damaged file and makes it anew; gives up where that does not help.
+    fn rebuild(&mut self, error: &rusqlite::Error) {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SchemaChanged, Unknown};
+        self.connection = None;
+        let damaged = matches!(
+            error.sqlite_error_code(),
+            Some(DatabaseCorrupt | NotADatabase | SchemaChanged | Unknown)
+        );
+        if damaged {
+            for end in ["", "-wal", "-shm", "-journal"] {
+                let _ = fs::remove_file(format!("{}{end}", self.path.display()));
+            }
+            self.connection = connect(&self.path).ok();
+        }
+        let path = self.path.display();
+        self.trouble = Some(match &self.connection {
+            Some(_) => format!("{path}: was damaged ({error}), made anew"),
+            None => format!("{path}: cannot be used ({error}); vectors are not kept"),
+        });
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    if let Some(folder) = path.parent() {
+        // If this fails, opening says so.
+        let _ = fs::create_dir_all(folder);
+    }
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    // A vector that a power cut loses is computed again: no need to wait for the disk.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS vectors \
+         (age INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, vector BLOB NOT NULL, sum BLOB NOT NULL)",
+    )?;
+    // A table of the same name and other columns is no table of ours.
+    connection.prepare("SELECT age, key, vector, sum FROM vectors LIMIT 1")?;
+    Ok(connection)
+}
+
+type Entry = (Vec<u8>, Vec<u8>);
+
+fn read(connection: &Connection, key: &[u8]) -> rusqlite::Result<Option<Entry>> {
+    connection
+        .prepare_cached("SELECT vector, sum FROM vectors WHERE key = ?1")?
+        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+fn write<'a>(
+    connection: &mut Connection,
+    model: &str,
+    vectors: impl Iterator<Item = (&'a str, &'a Vector)>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO vectors (key, vector, sum) VALUES (?1, ?2, ?3)",
+        )?;
+        for (text, vector) in vectors {
+            let key = key(model, text);
+            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+            insert.execute(params![&key[..], bytes, sum(&key, &bytes)])?;
+        }
+        transaction.execute(
+            "DELETE FROM vectors WHERE age <= (SELECT max(age) FROM vectors) - ?1",
+            [MAX_VECTORS],
+        )?;
+    }
+    transaction.commit()
+}
+
+/// The digest of the cache key `embedding:<model>:<normalised message>`.
+fn key(model: &str, text: &str) -> Vec<u8> {
+    Sha256::digest(format!("embedding:{model}:{text}"))[..16].to_vec()
+}
+
+fn sum(key: &[u8], bytes: &[u8]) -> Vec<u8> {
+    Sha256::new().chain_update(key).chain_update(bytes).finalize()[..8].to_vec()
+}
+
+fn decode(key: &[u8], bytes: &[u8], checksum: &[u8]) -> Option<Vector> {
+    if bytes.is_empty() || bytes.len() % 4 != 0 || sum(key, bytes) != checksum {
+        return None;
+    }
+    let floats = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    Some(floats.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(values: &[f32]) -> Vector {
+        values.into()
+    }
+
+    fn filled(path: &Path) -> Store {
+        let mut store = Store::open(path);
+        let vectors = [vector(&[1.0, 2.0]), vector(&[3.0, 4.0])];
+        store.put("m", ["one", "two"].into_iter().zip(&vectors));
+        store
+    }
+
+    #[test]
+    fn what_was_put_is_there_for_the_next_process_and_for_no_other_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/vectors.db");
+        drop(filled(&path));
+        let mut store = Store::open(&path);
+        let found = store.get("m", &["two", "three", "one"]);
+        assert_eq!(found, [Some(vector(&[3.0, 4.0])), None, Some(vector(&[1.0, 2.0]))]);
+        assert_eq!(store.get("other", &["one"]), [None]);
+        assert_eq!(store.trouble(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vectors.db");
+        fs::write(&path, b"this is no database, whatever its name says").unwrap();
+        let mut store = filled(&path);
+        assert!(store.trouble().unwrap().contains("made anew"), "{:?}", store.trouble());
+        assert!(store.get("m", &["one"])[0].is_some());
+    }
+
+    #[test]
+    fn a_vector_whose_bytes_changed_is_a_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vectors.db");
+        let mut store = filled(&path);
+        let connection = store.connection.as_ref().unwrap();
+        connection.execute("UPDATE vectors SET vector = ?1", [vec![0u8; 8]]).unwrap();
+        assert_eq!(store.get("m", &["one", "two"]), [None, None]);
+    }
+
+    #[test]
+    fn any_damage_to_the_file_gives_the_right_vector_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vectors.db");
+        drop(filled(&path));
+        let whole = fs::read(&path).unwrap();
+        for start in (0..whole.len()).step_by(211) {
+            let mut damaged = whole.clone();
+            let end = (start + 97).min(damaged.len());
+            damaged[start..end].fill(0xa5);
+            fs::write(&path, &damaged).unwrap();
+            let mut store = Store::open(&path);
+            for found in store.get("m", &["one"]).into_iter().flatten() {
+                assert_eq!(found, vector(&[1.0, 2.0]), "damage at {start}");
+            }
+            store.put("m", [("six", &vector(&[6.0]))].into_iter());
+            drop(store);
+            let _ = fs::remove_file(format!("{}-wal", path.display()));
+            let _ = fs::remove_file(format!("{}-shm", path.display()));
+        }
+    }
+
+    #[test]
+    fn where_no_file_can_be_everything_is_a_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), b"").unwrap();
+        let mut store = filled(&folder.path().join("file/vectors.db"));
+        assert_eq!(store.get("m", &["one"]), [None]);
+        assert!(store.trouble().unwrap().contains("not kept"));
+    }
+}

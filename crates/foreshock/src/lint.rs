@@ -1,0 +1,72 @@
+//! `foreshock lint`: what is wrong or doubtful in a dictionary.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+
+use anyhow::Result;
+use domain::{Dictionary, Side, Vector};
+use embed::Embedder;
+use linking::{Finding, Severity};
+
+use crate::cli::{Exit, LintArgs};
+use crate::model;
+use crate::show::{Paint, printable};
+
+/// `foreshock lint`.
+pub fn run(arguments: &LintArgs) -> Result<Exit> {
+    let path = &arguments.dictionary.dictionary;
+    let dictionary = parse::dictionary::read(path)?;
+    let vectors = if arguments.no_model {
+        HashMap::new()
+    } else {
+        let model = model::open(&arguments.model)?;
+        let vectors = vectors(&dictionary, &model)?;
+        model::tell_trouble(&model);
+        vectors
+    };
+    let findings = linking::lint(&dictionary, |text| vectors.get(text).cloned());
+    let mut out = BufWriter::new(io::stdout().lock());
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &findings)?;
+        writeln!(out)?;
+    } else {
+        show(&dictionary, &findings, &mut out)?;
+    }
+    out.flush()?;
+    let clean = findings.iter().all(|finding| finding.severity == Severity::Note);
+    Ok(if clean { Exit::Done } else { Exit::Findings })
+}
+
+fn vectors(dictionary: &Dictionary, model: &dyn Embedder) -> Result<HashMap<String, Vector>> {
+    let texts = Side::BOTH.into_iter().flat_map(|side| dictionary.texts(side));
+    let mut texts: Vec<&str> =
+        texts.map(|text| text.normalised.as_str()).filter(|text| !text.is_empty()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let vectors = model.embed(&texts, &|_| ())?;
+    Ok(texts.into_iter().map(str::to_owned).zip(vectors).collect())
+}
+
+fn show(dictionary: &Dictionary, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+    let paint = Paint::for_stdout();
+    for finding in findings {
+        let severity = match finding.severity {
+            Severity::Error => paint.red("error"),
+            Severity::Warning => paint.yellow("warning"),
+            Severity::Note => paint.bold("note"),
+        };
+        writeln!(out, "{severity} [{}] {}", finding.check.as_str(), printable(&finding.found))?;
+        writeln!(out, "    {}\n", paint.dim(&printable(&finding.consequence)))?;
+    }
+    let count = |severity| findings.iter().filter(|it| it.severity == severity).count();
+    writeln!(
+        out,
+        "{} rows, {} anomalies, {} problems: {} errors, {} warnings, {} notes",
+        dictionary.rows().len(),
+        dictionary.texts(Side::Anomaly).len(),
+        dictionary.texts(Side::Problem).len(),
+        count(Severity::Error),
+        count(Severity::Warning),
+        count(Severity::Note)
+    )
+}

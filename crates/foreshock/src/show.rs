@@ -1,0 +1,251 @@
+//! Results as people read them.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use analysis::Analysis;
+use jiff::SignedDuration;
+use linking::{Link, Matched};
+use parse::Counts;
+
+/// Anomalies shown for each problem event.
+const ANOMALIES_SHOWN: usize = 12;
+
+/// Writes the summary and the first problem events with their anomalies.
+pub fn analysis(
+    analysis: &Analysis,
+    limit: usize,
+    took: Duration,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let header = &analysis.header;
+    let paint = Paint::for_stdout();
+    let problems = analysis.linked.problems();
+    for problem in problems.iter().take(limit) {
+        problem_with_links(analysis, problem, paint, out)?;
+    }
+    if problems.len() > limit {
+        writeln!(
+            out,
+            "… and {} more problem events (--show N, or -o FILE for all)\n",
+            number((problems.len() - limit) as u64)
+        )?;
+    }
+    let total = &header.total;
+    writeln!(
+        out,
+        "{} of {} ERROR events say a known problem, {} of {} WARNING events a known anomaly",
+        number(header.matched_problems as u64),
+        number(total.errors),
+        number(header.matched_anomalies as u64),
+        number(total.warnings)
+    )?;
+    writeln!(
+        out,
+        "{} (within {:#}), model {}, reference threshold {}{}",
+        plural(header.link_count, "link"),
+        SignedDuration::from_secs(header.judge.window_seconds as i64),
+        header.judge.model,
+        header.judge.thresholds.reference,
+        header.judge.thresholds.pair.map_or(String::new(), |pair| format!(", pair {pair}"))
+    )?;
+    writeln!(
+        out,
+        "{}, {}, {}{} in {:.2} s",
+        plural(header.files.len() as u64, "file"),
+        plural(total.lines, "line"),
+        plural(total.events(), "event"),
+        passed_over(total),
+        took.as_secs_f64()
+    )
+}
+
+/// `, 12 lines passed over (10 without a time, 2 blank)`, or nothing.
+fn passed_over(counts: &Counts) -> String {
+    if counts.skipped() == 0 && counts.cut == 0 {
+        return String::new();
+    }
+    let reasons = [
+        (counts.no_timestamp, "without a time"),
+        (counts.no_level, "without a level"),
+        (counts.bad_timestamp, "with an impossible time"),
+        (counts.blank, "blank"),
+    ];
+    let reasons = reasons.iter().filter(|(count, _)| *count > 0);
+    let reasons: Vec<String> =
+        reasons.map(|(count, why)| format!("{} {why}", number(*count))).collect();
+    let mut text = format!(", {} passed over", plural(counts.skipped(), "line"));
+    if !reasons.is_empty() {
+        text += &format!(" ({})", reasons.join(", "));
+    }
+    if counts.cut > 0 {
+        text += &format!(", {} cut for their length", number(counts.cut));
+    }
+    text
+}
+
+fn problem_with_links(
+    analysis: &Analysis,
+    problem: &Matched,
+    paint: Paint,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut links: Vec<Link> = analysis.linked.links_to(problem).collect();
+    links.sort_by(|one, other| one.anomaly.event.by_time(&other.anomaly.event));
+    let event = &problem.event;
+    writeln!(
+        out,
+        "{}  {}  {}:{}  {}",
+        paint.red("ERROR"),
+        event.timestamp,
+        printable(&event.file),
+        event.line,
+        paint.bold(&printable(&event.message))
+    )?;
+    if let Some(link) = links.first().filter(|_| !problem.found.exact) {
+        writeln!(out, "       is {:?} ({:.3})", link.row.problem, problem.found.score)?;
+    }
+    let width = links.iter().map(|link| lag(link.lag()).len()).max().unwrap_or(0);
+    let more = links.len().saturating_sub(ANOMALIES_SHOWN);
+    for (index, link) in links.iter().take(ANOMALIES_SHOWN).enumerate() {
+        let last = index + 1 == links.len();
+        anomaly(link, if last { "└" } else { "├" }, width, paint, out)?;
+    }
+    if more > 0 {
+        writeln!(out, "  └ … and {} more", number(more as u64))?;
+    }
+    writeln!(out)
+}
+
+fn anomaly(
+    link: &Link,
+    branch: &str,
+    width: usize,
+    paint: Paint,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let event = &link.anomaly.event;
+    let how = if link.anomaly.found.exact {
+        String::new()
+    } else {
+        format!("  is {:?} ({:.3})", link.row.anomaly, link.anomaly.found.score)
+    };
+    writeln!(
+        out,
+        "  {branch} {:>width$}  {}  {}:{}  {}{}",
+        lag(link.lag()),
+        event.timestamp,
+        printable(&event.file),
+        event.line,
+        paint.yellow(&printable(&event.message)),
+        paint.dim(&how)
+    )
+}
+
+/// `2h 14m before`, `33m after`: where the anomaly stands, seen from the problem.
+fn lag(lag: SignedDuration) -> String {
+    let (size, side) = (lag.unsigned_abs(), if lag.is_negative() { "after" } else { "before" });
+    let seconds = size.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let size = match (days, hours, minutes) {
+        (0, 0, 0) if seconds == 0 && !size.is_zero() => format!("{} ms", size.subsec_millis()),
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    };
+    format!("{size} {side}")
+}
+
+/// Text from a log as a terminal may show it: control characters would move its cursor.
+pub fn printable(text: &str) -> String {
+    let harmless = |character: char| {
+        let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns { '\u{fffd}' } else { character }
+    };
+    text.chars().map(harmless).collect()
+}
+
+/// A number with its thousands apart.
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// Colours, where the reader is a terminal and did not forbid them.
+#[derive(Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// Colours for standard output. `NO_COLOR` switches them off.
+    pub fn for_stdout() -> Paint {
+        Paint(io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Red.
+    pub fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// Yellow.
+    pub fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// Green.
+    pub fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// Bold.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// Dim.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lags_read_from_the_problem() {
+        let lag = |seconds| lag(SignedDuration::from_secs(seconds));
+        assert_eq!(lag(45), "45 s before");
+        assert_eq!(lag(-130), "2m 10s after");
+        assert_eq!(lag(8040), "2h 14m before");
+        assert_eq!(lag(-100_000), "1d 3h after");
+        assert_eq!(lag(0), "0 s before");
+    }
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        assert_eq!(number(7), "7");
+        assert_eq!(number(1000), "1,000");
+        assert_eq!(number(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn a_terminal_is_never_given_control_characters() {
+        assert_eq!(printable("a\x1b[2Jb\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+}

@@ -13,11 +13,11 @@ use parse::{Counts, InputError, LineEvent, Opened, Part, Scanner, Source};
 use rayon::prelude::*;
 use report::File;
 
-use crate::recognition::{Known, Recall, Recognition, Scratch, Unknown};
+use crate::recognition::{Known, Recall, Recognition, Unknown};
 use crate::{AnalysisError, Progress, Settings};
 
-/// How many events may wait for their message to be learned: some ten megabytes.
-const WAITING: usize = 32 * 1024;
+/// How many events may wait for their message to be learned: some megabytes.
+const WAITING: usize = 8 * 1024;
 
 /// The files that are read.
 pub struct Reading {
@@ -84,7 +84,7 @@ impl Reading {
         let waiting = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let Reading { sources, tasks, zone, keep_going, .. } = self;
-        tasks.par_iter_mut().for_each_init(Scratch::default, |scratch, task| {
+        tasks.par_iter_mut().for_each_init(String::new, |scratch, task| {
             let go_on =
                 || waiting.load(Ordering::Relaxed) < WAITING && !stop.load(Ordering::Relaxed);
             while !matches!(task.state, State::Done) && go_on() {
@@ -116,7 +116,7 @@ impl Reading {
     pub fn settle(&mut self, recognition: &Recognition) {
         for task in &mut self.tasks {
             for (event, Unknown { side, normalised }) in task.waiting.drain(..) {
-                if let Recall::Text(known) = recognition.recall_form(side, &normalised) {
+                if let Some(known) = recognition.recall_form(side, &normalised) {
                     task.kept.push((event, side, known));
                 }
             }
@@ -166,7 +166,7 @@ impl Task {
         source: &Source,
         zone: &TimeZone,
         recognition: &Recognition,
-        scratch: &mut Scratch,
+        scratch: &mut String,
     ) -> Result<(), InputError> {
         if matches!(self.state, State::Waiting) {
             self.state = State::Open(Box::new(source.scan(self.part, zone)?));
@@ -179,7 +179,7 @@ impl Task {
                 Recall::Text(known) => kept.push((event.to_event(name), side, known)),
                 Recall::Nothing => {}
                 Recall::Unknown => {
-                    let normalised = scratch.normalised.as_str().into();
+                    let normalised = scratch.as_str().into();
                     waiting.push((event.to_event(name), Unknown { side, normalised }));
                 }
             }

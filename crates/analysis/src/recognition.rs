@@ -1,15 +1,25 @@
 //! What is known of messages: each distinct normalised message is judged once.
 
+use std::sync::OnceLock;
+
 use domain::{Dictionary, Event, Side, TextId, Vector, normalise_into};
 use embed::{EmbedError, Embedder};
 use hashbrown::HashMap;
-use linking::{Match, Matched, Matcher, Verdict};
+use linking::{Match, Matched, Matcher};
 
 use crate::Progress;
 
-/// A verdict that says a text, by its place in [`Recognition::verdicts`].
+/// Texts whose vectors are in memory together: 1.6 MB at 384 dimensions.
+const CHUNK: usize = 1024;
+
+/// A message that says a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known(u32);
+pub enum Known {
+    /// It is the text itself.
+    Exact(TextId),
+    /// It is near a text: the place in [`Recognition::near`].
+    Near(u32),
+}
 
 /// What is known of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +28,8 @@ pub enum Recall {
     Text(Known),
     /// It says no text.
     Nothing,
-    /// Its normalised form, left in [`Scratch::normalised`], was not judged yet.
+    /// Its normalised form was not judged yet.
     Unknown,
-}
-
-/// Room for the forms of a message, so that recalling allocates nothing.
-#[derive(Default)]
-pub struct Scratch {
-    key: String,
-    /// The normalised message.
-    pub normalised: String,
 }
 
 /// A message that is to be judged.
@@ -43,61 +45,63 @@ pub struct Unknown {
 pub struct Recognition<'m> {
     dictionary: &'m Dictionary,
     matcher: &'m Matcher<'m>,
-    verdicts: Vec<(Match, Option<Vector>)>,
-    exact: [Vec<Known>; 2],
-    by_form: [HashMap<Box<str>, Option<Known>>; 2],
+    /// The verdict of each text on itself, once it is asked for.
+    exact: [Vec<OnceLock<Found>>; 2],
+    near: Vec<Found>,
+    by_form: [HashMap<String, Form>; 2],
+}
+
+/// A match, with the vector of the message.
+type Found = (Match, Option<Vector>);
+
+/// What is known of a normalised message.
+#[derive(Clone, Copy, Default)]
+struct Form {
+    /// Whether a text of the dictionary has this form, so that the message may be that very text.
+    of_text: bool,
+    /// What a message of this form says that is no text itself, once that is judged.
+    verdict: Option<Option<Known>>,
 }
 
 impl<'m> Recognition<'m> {
     /// Knows the texts of the dictionary themselves.
     pub fn new(dictionary: &'m Dictionary, matcher: &'m Matcher<'m>) -> Recognition<'m> {
-        let mut recognition = Recognition {
+        let forms = |side| {
+            let texts = dictionary.texts(side).iter();
+            let form = Form { of_text: true, verdict: None };
+            texts.map(|text| (text.normalised.clone(), form)).collect()
+        };
+        Recognition {
             dictionary,
             matcher,
-            verdicts: Vec::new(),
-            exact: Default::default(),
-            by_form: Default::default(),
-        };
-        for side in Side::BOTH {
-            for index in 0..dictionary.texts(side).len() {
-                let text = TextId(index as u32);
-                let vector = matcher.vector(side, text);
-                let verdict = matcher.decide(side, Some(text), vector.as_deref());
-                let known = recognition.remember(&verdict, vector);
-                recognition.exact[side as usize].extend(known);
-            }
+            exact: Side::BOTH.map(|side| vec![OnceLock::new(); dictionary.texts(side).len()]),
+            near: Vec::new(),
+            by_form: Side::BOTH.map(forms),
         }
-        recognition
     }
 
-    fn remember(&mut self, verdict: &Verdict, vector: Option<Vector>) -> Option<Known> {
-        let known = Known(self.verdicts.len() as u32);
-        self.verdicts.push((*verdict.matched()?, vector));
-        Some(known)
-    }
-
-    /// What is known of a message, without asking the model.
+    /// What is known of a message, without asking the model. Leaves its normalised form in
+    /// `normalised`.
     #[inline]
-    pub fn recall(&self, side: Side, message: &str, scratch: &mut Scratch) -> Recall {
-        key_into(message, &mut scratch.key);
-        if let Some(text) = self.dictionary.exact_key(side, &scratch.key) {
-            return Recall::Text(self.exact[side as usize][text.index()]);
+    pub fn recall(&self, side: Side, message: &str, normalised: &mut String) -> Recall {
+        normalise_into(message, normalised);
+        let form = self.by_form[side as usize].get(normalised.as_str());
+        if let Some(Form { of_text: true, .. }) = form
+            && let Some(text) = self.dictionary.exact(side, message)
+        {
+            return Recall::Text(Known::Exact(text));
         }
-        normalise_into(message, &mut scratch.normalised);
-        if scratch.normalised.is_empty() {
-            return Recall::Nothing;
+        match form {
+            Some(Form { verdict: Some(Some(known)), .. }) => Recall::Text(*known),
+            Some(Form { verdict: Some(None), .. }) => Recall::Nothing,
+            _ if normalised.is_empty() => Recall::Nothing,
+            _ => Recall::Unknown,
         }
-        self.recall_form(side, &scratch.normalised)
     }
 
     /// What is known of a message that is no text itself, by its normalised form.
-    #[inline]
-    pub fn recall_form(&self, side: Side, normalised: &str) -> Recall {
-        match self.by_form[side as usize].get(normalised) {
-            Some(Some(known)) => Recall::Text(*known),
-            Some(None) => Recall::Nothing,
-            None => Recall::Unknown,
-        }
+    pub fn recall_form(&self, side: Side, normalised: &str) -> Option<Known> {
+        self.by_form[side as usize].get(normalised)?.verdict?
     }
 
     /// Embeds and judges messages that were unknown.
@@ -111,35 +115,43 @@ impl<'m> Recognition<'m> {
         for unknown in unknown {
             sides.entry(&unknown.normalised).or_default()[unknown.side as usize] = true;
         }
-        let (texts, sides): (Vec<&str>, Vec<[bool; 2]>) = sides.into_iter().unzip();
+        let mut texts: Vec<(&str, [bool; 2])> = sides.into_iter().collect();
+        texts.sort_unstable();
         progress.texts(texts.len());
-        let vectors = embedder.embed(&texts, &|count| progress.embedded(count))?;
-        for ((text, wanted), vector) in texts.iter().zip(sides).zip(vectors) {
-            for side in Side::BOTH.into_iter().filter(|side| wanted[*side as usize]) {
-                let verdict = self.matcher.decide(side, None, Some(&vector));
-                let known = self.remember(&verdict, Some(vector.clone()));
-                self.by_form[side as usize].insert((*text).into(), known);
+        for chunk in texts.chunks(CHUNK) {
+            let forms: Vec<&str> = chunk.iter().map(|(text, _)| *text).collect();
+            let vectors = embedder.embed(&forms, &|count| progress.embedded(count))?;
+            for ((text, wanted), vector) in chunk.iter().zip(vectors) {
+                self.judge(text, wanted, vector);
             }
         }
         Ok(())
     }
 
+    fn judge(&mut self, text: &str, wanted: &[bool; 2], vector: Vector) {
+        for side in Side::BOTH.into_iter().filter(|side| wanted[*side as usize]) {
+            let verdict = self.matcher.decide(side, None, Some(&vector));
+            let known = verdict.matched().map(|found| {
+                self.near.push((*found, Some(vector.clone())));
+                Known::Near(self.near.len() as u32 - 1)
+            });
+            self.by_form[side as usize].entry_ref(text).or_default().verdict = Some(known);
+        }
+    }
+
     /// An event with what its message says.
     pub fn matched(&self, (event, side, known): (Event, Side, Known)) -> Matched {
-        let (found, vector) = self.verdicts[known.0 as usize].clone();
+        let (found, vector) = match known {
+            Known::Near(place) => self.near[place as usize].clone(),
+            Known::Exact(text) => self.exact[side as usize][text.index()]
+                .get_or_init(|| {
+                    let vector = self.matcher.vector(side, text);
+                    let verdict = self.matcher.decide(side, Some(text), vector.as_deref());
+                    let found = verdict.matched().expect("an exact text always matches");
+                    (*found, vector)
+                })
+                .clone(),
+        };
         Matched { event, side, found, vector }
-    }
-}
-
-/// [`domain::key`] into a buffer.
-#[inline]
-fn key_into(message: &str, out: &mut String) {
-    out.clear();
-    let message = message.trim();
-    if message.is_ascii() {
-        out.push_str(message);
-        out.make_ascii_lowercase();
-    } else {
-        out.push_str(&message.to_lowercase());
     }
 }

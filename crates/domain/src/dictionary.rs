@@ -159,13 +159,7 @@ impl Dictionary {
 
     /// The text of a side that equals a message, trimmed and in any case.
     pub fn exact(&self, side: Side, message: &str) -> Option<TextId> {
-        self.exact_key(side, &key(message))
-    }
-
-    /// [`Dictionary::exact`] for a message that is its own [`key`] already.
-    #[inline]
-    pub fn exact_key(&self, side: Side, key: &str) -> Option<TextId> {
-        self.side(side).by_key.get(key).copied()
+        self.side(side).by_key.get(&key(message)).copied()
     }
 
     /// The distinct pairs of texts, in the order of the first rows that pair them.

@@ -28,10 +28,12 @@ impl Level {
     /// ```
     #[inline]
     pub fn from_word(word: &[u8]) -> Option<Level> {
-        if word == b"INFO" {
-            return Some(Level::Other);
+        match word {
+            b"INFO" | b"DEBUG" => Some(Level::Other),
+            b"WARNING" | b"WARN" => Some(Level::Warning),
+            b"ERROR" => Some(Level::Error),
+            _ => Self::from_any_case(word),
         }
-        Self::from_any_case(word)
     }
 
     fn from_any_case(word: &[u8]) -> Option<Level> {

@@ -26,97 +26,83 @@ pub fn normalise(message: &str) -> String {
 pub fn normalise_into(message: &str, out: &mut String) {
     out.clear();
     if message.is_ascii() {
-        words_into(message.bytes().map(|byte| (byte as char, ASCII[byte as usize])), out);
+        *out = ascii(message.as_bytes(), std::mem::take(out).into_bytes());
     } else {
-        let lower = message.to_lowercase();
-        words_into(lower.chars().map(|character| (character, class(character))), out);
+        unicode(&message.to_lowercase(), out);
     }
 }
 
-/// What normalising does with a character.
-#[derive(Clone, Copy, PartialEq)]
-enum Class {
-    /// Kept: it belongs to a word. The number is the lower-case byte, for ASCII.
-    Word(u8),
-    /// Ends a word.
-    Space,
-    /// Deleted; the word goes on behind it.
-    Deleted,
-}
+/// What stands in [`ASCII`] for a character that is deleted.
+const DELETED: u8 = 0;
 
-/// The classes of ASCII, so that the common case is a table look-up.
-const ASCII: [Class; 128] = {
-    let mut table = [Class::Deleted; 128];
+/// For each byte of ASCII: its lower case, a space, or [`DELETED`].
+const ASCII: [u8; 256] = {
+    let mut table = [DELETED; 256];
     let mut byte = 0;
     while byte < 128 {
         table[byte as usize] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => Class::Word((byte as u8).to_ascii_lowercase()),
-            // The separators 0x1c to 0x1f are white space to Python's `\s`, not to Unicode.
-            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Class::Space,
-            _ => Class::Deleted,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => (byte as u8).to_ascii_lowercase(),
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => b' ',
+            _ => DELETED,
         };
         byte += 1;
     }
     table
 };
 
-/// The class of a lower-case character outside ASCII, or of an ASCII one among such.
-fn class(character: char) -> Class {
-    if character.is_ascii() {
-        return ASCII[character as usize];
+/// Normalises ASCII, with the memory of `buffer`.
+///
+/// Without a branch that depends on the text, which no processor could foresee: every character
+/// is written, and the length says whether it stays.
+fn ascii(message: &[u8], mut buffer: Vec<u8>) -> String {
+    buffer.resize(message.len() + 1, 0);
+    let (mut length, mut word) = (0, 0);
+    for byte in message.iter().chain(b" ") {
+        let lower = ASCII[usize::from(*byte)];
+        let ends_word = lower == b' ';
+        let drops_word = ends_word && length - word <= SHORT_WORD;
+        buffer[length] = lower;
+        length += usize::from(lower != DELETED);
+        length = if drops_word { word } else { length };
+        word = if ends_word { length } else { word };
     }
-    if character.is_whitespace() {
-        return Class::Space;
+    buffer.truncate(length.saturating_sub(1));
+    String::from_utf8(buffer).expect("ASCII is UTF-8")
+}
+
+/// Normalises a lower-case text.
+fn unicode(lower: &str, out: &mut String) {
+    let (mut word, mut letters) = (0, 0);
+    for character in lower.chars().chain([' ']) {
+        if character.is_whitespace() {
+            if letters > SHORT_WORD {
+                out.push(' ');
+                word = out.len();
+            }
+            out.truncate(word);
+            letters = 0;
+        } else if is_word_character(character) {
+            out.push(character);
+            letters += 1;
+        }
+    }
+    out.pop();
+}
+
+/// Whether a lower-case character that is no white space is kept: it belongs to a word and is no
+/// digit.
+fn is_word_character(character: char) -> bool {
+    if character.is_ascii() {
+        return ASCII[character as usize] != DELETED;
     }
     match get_general_category(character) {
-        Category::DecimalNumber => Class::Deleted,
+        Category::DecimalNumber => false,
         Category::NonspacingMark
         | Category::SpacingMark
         | Category::EnclosingMark
-        | Category::ConnectorPunctuation => Class::Word(0),
-        _ if character.is_alphabetic() => Class::Word(0),
-        _ if matches!(character, '\u{200c}' | '\u{200d}') => Class::Word(0),
-        _ => Class::Deleted,
+        | Category::ConnectorPunctuation => true,
+        _ => character.is_alphabetic() || matches!(character, '\u{200c}' | '\u{200d}'),
     }
-}
-
-#[inline]
-fn words_into(characters: impl Iterator<Item = (char, Class)>, out: &mut String) {
-    let mut word_start = 0;
-    let mut letters = 0;
-    for (character, class) in characters {
-        match class {
-            Class::Word(0) => {
-                out.push(character);
-                letters += 1;
-            }
-            Class::Word(lower) => {
-                out.push(lower as char);
-                letters += 1;
-            }
-            Class::Space => {
-                word_start = end_word(out, word_start, letters);
-                letters = 0;
-            }
-            Class::Deleted => {}
-        }
-    }
-    end_word(out, word_start, letters);
-    if out.ends_with(' ') {
-        out.pop();
-    }
-}
-
-/// Drops the word that begins at `start` when it is short, else ends it with a space. Returns
-/// where the next word begins.
-#[inline]
-fn end_word(out: &mut String, start: usize, letters: usize) -> usize {
-    if letters > SHORT_WORD {
-        out.push(' ');
-    } else {
-        out.truncate(start);
-    }
-    out.len()
 }
 
 #[cfg(test)]

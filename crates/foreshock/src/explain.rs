@@ -8,7 +8,7 @@ use domain::{Dictionary, Level, Side, Vector, normalise};
 use embed::Embedder;
 use jiff::tz::TimeZone;
 use linking::{Match, Matcher, Verdict};
-use parse::plain::{Head, classify, parse};
+use parse::plain::parse_line;
 use serde::Serialize;
 
 use crate::cli::{Exit, MatchArgs, SideArg};
@@ -120,14 +120,9 @@ impl Judge<'_> {
             };
             Message { text: text.to_owned(), sides, unfit: None }
         };
-        let Head::Event { level, timestamp, rest } = classify(line.as_bytes()) else {
-            return bare(line);
-        };
-        let Some(event) = parse(line, level, timestamp, rest, 1, &TimeZone::UTC) else {
-            return bare(line);
-        };
+        let Some(event) = parse_line(line, &TimeZone::UTC) else { return bare(line) };
         let text = event.message.to_owned();
-        match level {
+        match event.level {
             Level::Error => Message { text, sides: &[Side::Problem], unfit: None },
             Level::Warning => Message { text, sides: &[Side::Anomaly], unfit: None },
             Level::Other => {

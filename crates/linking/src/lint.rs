@@ -210,7 +210,7 @@ fn texts(dictionary: &Dictionary, side: Side, findings: &mut Vec<Finding>) {
 
 /// A text as its first row writes it.
 fn written<'d>(dictionary: &'d Dictionary, side: Side, key: &str) -> &'d str {
-    dictionary.exact_key(side, key).map_or("", |id| &dictionary.text(side, id).text)
+    dictionary.exact(side, key).map_or("", |id| &dictionary.text(side, id).text)
 }
 
 fn line_of(dictionary: &Dictionary, text: &Text) -> u64 {

@@ -19,9 +19,52 @@ impl Stamp {
     pub fn instant(&self, zone: &TimeZone) -> Option<Timestamp> {
         match self.offset {
             Some(offset) => offset.to_timestamp(self.local).ok(),
-            None if *zone == TimeZone::UTC => Offset::UTC.to_timestamp(self.local).ok(),
             None => zone.to_timestamp(self.local).ok(),
         }
+    }
+}
+
+/// Reads timestamps in a zone, and remembers the day: the lines of a log mostly share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    zone: TimeZone,
+    /// The last day read, as written, with the second of its midnight; kept in UTC only, where
+    /// every day has 86,400 seconds.
+    day: Option<([u8; 10], i64)>,
+}
+
+impl Clock {
+    pub fn new(zone: TimeZone) -> Clock {
+        Clock { zone, day: None }
+    }
+
+    /// The instant of a timestamp, and whether it is written with an offset.
+    pub fn read(&mut self, bytes: &[u8]) -> Option<(Timestamp, bool)> {
+        if let Some(instant) = self.same_day(bytes) {
+            return Some((instant, false));
+        }
+        let stamp = parse_timestamp(bytes)?;
+        let instant = stamp.instant(&self.zone)?;
+        if stamp.offset.is_none() && self.zone == TimeZone::UTC {
+            let midnight = instant.as_second() - instant.as_second().rem_euclid(86_400);
+            self.day = bytes.first_chunk().map(|day| (*day, midnight));
+        }
+        Some((instant, stamp.offset.is_some()))
+    }
+
+    fn same_day(&self, bytes: &[u8]) -> Option<Timestamp> {
+        let (day, midnight) = self.day.as_ref()?;
+        let bytes: &[u8; 19] = bytes.try_into().ok()?;
+        let [b'T' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = bytes[10..] else { return None };
+        if bytes[..10] != *day {
+            return None;
+        }
+        let (hour, minute, second) = (number(&[h1, h2])?, number(&[m1, m2])?, number(&[s1, s2])?);
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let second = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+        Timestamp::from_second(midnight + second).ok()
     }
 }
 
@@ -152,6 +195,29 @@ mod tests {
     fn seconds_may_be_missing_and_may_leap() {
         assert_eq!(utc("2025-10-06T07:42").as_deref(), Some("2025-10-06T07:42:00Z"));
         assert_eq!(utc("2016-12-31T23:59:60Z").as_deref(), Some("2016-12-31T23:59:59Z"));
+    }
+
+    #[test]
+    fn a_clock_that_knows_the_day_reads_as_one_that_does_not() {
+        let mut clock = Clock::new(TimeZone::UTC);
+        for day in ["2025-10-06", "1969-12-31", "2024-02-29"] {
+            for clock_time in [
+                "T23:59:59",
+                " 00:00:00",
+                "T24:00:00",
+                "T07:60:00",
+                "T07:42:60",
+                "T0x:42:23",
+                "T07:42:23.5",
+                "T07:42:23Z",
+                "T07:42",
+                "t07:42:23",
+            ] {
+                let text = format!("{day}{clock_time}");
+                let known = clock.read(text.as_bytes()).map(|(instant, _)| instant.to_string());
+                assert_eq!(known, utc(&text), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,436 @@
+//! `make bench`: what an analysis costs, each figure beside what it is to be measured by.
+//!
+//! * reading, parsing, matching and linking beside a bare scan of the same bytes;
+//! * resident memory over ten times the lines;
+//! * a dense incident, whose time must grow with its links and not with errors × warnings;
+//! * texts a second beside Python's onnxruntime and sentence-transformers, where installed.
+//!
+//! Everything is generated on the spot, by a fixed seed, under the target folder.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use analysis::{NoProgress, Settings};
+use domain::Dictionary;
+use embed::{Cached, Embedder, OnnxModel, Store};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use linking::Profile;
+use memchr::memchr_iter;
+use parse::{Limits, Opened};
+use rayon::prelude::*;
+
+const FILES: u64 = 10;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == "--child") {
+        return child(&arguments[place + 1..]);
+    }
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    fs::create_dir_all(&folder).unwrap();
+    println!("{} cores; medians of {ROUNDS} rounds, run in turn", rayon::current_num_threads());
+    beside_a_bare_scan(&folder);
+    memory(&folder);
+    dense(&folder);
+    embedder(&folder);
+    let _ = fs::remove_dir_all(&folder);
+}
+
+// ── reading, parsing, matching, linking ─────────────────────────────────────────────────────────
+
+fn beside_a_bare_scan(folder: &Path) {
+    heading("reading + parsing + matching + linking, vectors at hand, beside a bare scan");
+    let logs = generate(folder, 5_000_000);
+    let dictionary = dictionary();
+    let model = model();
+    let bytes: u64 = logs.iter().map(|path| path.metadata().unwrap().len()).sum();
+    let analyse = || {
+        let opened = Opened::new(&logs, Limits::default());
+        analysis::analyze(opened, &dictionary, &model, &settings(86_400), &NoProgress).unwrap()
+    };
+    let warm = analyse();
+    let (lines, hits) = bare_scan(&logs);
+    let total = &warm.header.total;
+    assert_eq!((total.lines, total.errors + total.warnings), (lines, hits), "both see the same");
+    let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (one, other) = (time(analyse), time(|| bare_scan(&logs)));
+        ours.push(one);
+        bare.push(other);
+        ratios.push(other.as_secs_f64() / one.as_secs_f64());
+    }
+    row("analysis", median(&ours), lines, bytes);
+    row("bare scan", median(&bare), lines, bytes);
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "  {:.2} × the speed of the bare scan (from {:.2} to {:.2}); {} ERROR and WARNING events, \
+         {} matched, {} links",
+        ratios[ROUNDS / 2],
+        ratios[0],
+        ratios[ROUNDS - 1],
+        hits,
+        warm.header.matched_anomalies + warm.header.matched_problems,
+        warm.header.link_count
+    );
+}
+
+fn row(name: &str, took: Duration, lines: u64, bytes: u64) {
+    let seconds = took.as_secs_f64();
+    println!(
+        "  {name:<12} {:>6.1} million lines/s  {:>6.0} MB/s  {:>6.3} s",
+        lines as f64 / seconds / 1e6,
+        bytes as f64 / seconds / 1e6,
+        seconds
+    );
+}
+
+/// Splits at newlines and looks for the level, nothing else: on the same cores, with the same
+/// blocks. Returns lines, and lines of the levels that matter.
+fn bare_scan(logs: &[PathBuf]) -> (u64, u64) {
+    const PART: u64 = 16 << 20;
+    let (lines, hits) = (AtomicU64::new(0), AtomicU64::new(0));
+    let parts: Vec<(&PathBuf, u64)> = logs
+        .iter()
+        .flat_map(|path| {
+            let length = path.metadata().unwrap().len();
+            (0..length).step_by(PART as usize).map(move |start| (path, start))
+        })
+        .collect();
+    parts.par_iter().for_each(|(path, start)| {
+        let mut file = File::open(path).unwrap();
+        file.seek(SeekFrom::Start(*start)).unwrap();
+        let mut file = file.take(PART);
+        let mut buffer = vec![0; 256 << 10];
+        let (mut part_lines, mut part_hits, mut carried) = (0, 0, 0);
+        loop {
+            let count = file.read(&mut buffer[carried..]).unwrap();
+            if count == 0 {
+                break;
+            }
+            let block = &buffer[..carried + count];
+            let mut line = 0;
+            for newline in memchr_iter(b'\n', block) {
+                part_lines += 1;
+                // Timestamps here have 19 characters; a part may begin within a line.
+                let word = block.get(line + 20..line + 24).unwrap_or_default();
+                part_hits += u64::from(word == b"ERRO" || word == b"WARN");
+                line = newline + 1;
+            }
+            carried = block.len() - line;
+            buffer.copy_within(line..line + carried, 0);
+        }
+        lines.fetch_add(part_lines, Ordering::Relaxed);
+        // The line that the next part begins within.
+        if let Some(b"ERRO" | b"WARN") = buffer[..carried].get(20..24) {
+            part_hits += 1;
+        }
+        hits.fetch_add(part_hits, Ordering::Relaxed);
+    });
+    (lines.into_inner(), hits.into_inner())
+}
+
+// ── memory ──────────────────────────────────────────────────────────────────────────────────────
+
+fn memory(folder: &Path) {
+    heading("resident memory of a whole analysis, peak");
+    for lines in [1_000_000, 10_000_000] {
+        let logs = generate(folder, lines);
+        let output = Command::new(std::env::current_exe().unwrap())
+            .arg("--child")
+            .args(&logs)
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        println!("  {:>3} million lines: {}", lines / 1_000_000, text(&output.stdout));
+    }
+}
+
+/// Analyses the files in a process of its own and prints its peak of resident memory.
+fn child(logs: &[String]) {
+    let dictionary = dictionary();
+    let logs: Vec<PathBuf> = logs.iter().map(PathBuf::from).collect();
+    let opened = Opened::new(&logs, Limits::default());
+    let analysis =
+        analysis::analyze(opened, &dictionary, &model(), &settings(86_400), &NoProgress).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown");
+    let header = &analysis.header;
+    let matched = header.matched_anomalies + header.matched_problems;
+    println!("{} ({matched} matched events, {} links)", peak.trim(), header.link_count);
+}
+
+// ── a dense incident ────────────────────────────────────────────────────────────────────────────
+
+fn dense(folder: &Path) {
+    const EACH: u64 = 50_000;
+    heading("50,000 errors and 50,000 warnings of the same four problems, one of each a second");
+    let dictionary = dictionary();
+    let path = folder.join("dense.log");
+    let mut out = BufWriter::new(File::create(&path).unwrap());
+    let pairs: Vec<_> = (1..=4)
+        .map(|id| dictionary.rows().iter().find(|row| row.problem_id == id).unwrap())
+        .collect();
+    for second in 0..EACH {
+        let row = pairs[second as usize % pairs.len()];
+        writeln!(out, "{} WARNING a: {}", stamp(second), row.anomaly).unwrap();
+        writeln!(out, "{} ERROR b: {}", stamp(second), row.problem).unwrap();
+    }
+    out.flush().unwrap();
+    drop(out);
+    let model = model();
+    for window in [0, 60, 600, 6_000] {
+        let opened = Opened::new(std::slice::from_ref(&path), Limits::default());
+        let started = Instant::now();
+        let analysis =
+            analysis::analyze(opened, &dictionary, &model, &settings(window), &NoProgress).unwrap();
+        let told = analysis.linked.links().map(|link| link.lag().as_secs()).filter(|lag| *lag < 0);
+        let told = told.count();
+        let took = started.elapsed();
+        let links = analysis.header.link_count;
+        println!(
+            "  window {window:>5} s: {links:>11} links in {:>6.3} s, {:>6.1} ns a link ({told} \
+             with a negative lag)",
+            took.as_secs_f64(),
+            took.as_nanos() as f64 / links as f64
+        );
+    }
+    println!("  ({} pairs of an error and a warning)", EACH * EACH);
+}
+
+// ── the embedder ────────────────────────────────────────────────────────────────────────────────
+
+/// The same texts through Python; prints texts a second, or why it cannot.
+const PEERS: [(&str, &str); 2] = [
+    (
+        "onnxruntime",
+        "import sys, time, numpy, onnxruntime, tokenizers
+folder, texts = sys.argv[1], sys.stdin.read().splitlines()
+session = onnxruntime.InferenceSession(folder + '/model.onnx')
+tokenizer = tokenizers.Tokenizer.from_file(folder + '/tokenizer.json')
+tokenizer.enable_padding(); tokenizer.enable_truncation(256)
+def run(texts):
+    texts = sorted(texts, key=len)
+    for at in range(0, len(texts), 32):
+        batch = tokenizer.encode_batch(texts[at:at + 32])
+        field = lambda name: numpy.array([getattr(item, name) for item in batch], dtype='int64')
+        mask = field('attention_mask')
+        out = session.run(None, {'input_ids': field('ids'), 'attention_mask': mask,
+                                 'token_type_ids': field('type_ids')})[0]
+        mean = (out * mask[..., None]).sum(1)
+        mean / numpy.linalg.norm(mean, axis=1, keepdims=True)
+run(texts[:64])
+start = time.perf_counter(); run(texts); print(len(texts) / (time.perf_counter() - start))",
+    ),
+    (
+        "sentence-transformers",
+        "import sys, time, os
+os.environ['HF_HUB_OFFLINE'] = '1'
+texts = sys.stdin.read().splitlines()
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer('all-MiniLM-L6-v2', device='cpu')
+model.encode(texts[:64])
+start = time.perf_counter(); model.encode(texts, batch_size=32)
+print(len(texts) / (time.perf_counter() - start))",
+    ),
+];
+
+fn embedder(folder: &Path) {
+    heading("texts a second of the embedder, 2,000 distinct messages of 3 to 15 words");
+    let texts = messages(2_000);
+    let cache = cache();
+    let model = embed::fetch_default(&cache, &|notice| println!("{notice}")).unwrap();
+    let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let embed = |model: &OnnxModel| time(|| model.embed(&borrowed, &|_| ()).unwrap());
+    embed(&model);
+    let mut times = vec![embed(&model), embed(&model), embed(&model)];
+    times.sort();
+    let ours = texts.len() as f64 / times[1].as_secs_f64();
+    println!("  {:<24} {ours:>6.0}", "foreshock (rten)");
+    fs::write(folder.join("texts"), texts.join("\n")).unwrap();
+    for (name, program) in PEERS {
+        let output = Command::new("python3")
+            .args(["-c", program])
+            .arg(cache.join("models").join(embed::DEFAULT_MODEL))
+            .stdin(File::open(folder.join("texts")).unwrap())
+            .output();
+        let speed: Option<f64> = output.ok().and_then(|output| text(&output.stdout).parse().ok());
+        match speed {
+            Some(speed) => println!("  {name:<24} {speed:>6.0}  ({:.2} × ours)", speed / ours),
+            None => println!("  {name:<24} not installed here"),
+        }
+    }
+}
+
+// ── common ──────────────────────────────────────────────────────────────────────────────────────
+
+fn heading(text: &str) {
+    println!("\n{text}");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+fn time<T>(work: impl FnOnce() -> T) -> Duration {
+    let started = Instant::now();
+    let result = work();
+    let took = started.elapsed();
+    drop(result);
+    took
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn dictionary() -> Dictionary {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/anomalies_problems.csv");
+    parse::dictionary::read(&path).unwrap()
+}
+
+fn cache() -> PathBuf {
+    match std::env::var_os("FORESHOCK_CACHE") {
+        Some(folder) => folder.into(),
+        None => dirs::cache_dir().unwrap().join("foreshock"),
+    }
+}
+
+fn model() -> Cached<OnnxModel> {
+    let model = embed::fetch_default(&cache(), &|notice| println!("{notice}")).unwrap();
+    Cached::new(model, Store::open(&cache().join("vectors.db")))
+}
+
+fn settings(window: i64) -> Settings {
+    Settings {
+        thresholds: Profile::MINILM.thresholds,
+        window: SignedDuration::from_secs(window),
+        zone: TimeZone::UTC,
+        keep_going: false,
+    }
+}
+
+/// Numbers that look random and are always the same (Marsaglia's xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn stamp(second: u64) -> String {
+    let (day, hour, minute) = (second / 86_400, second / 3600 % 24, second / 60 % 60);
+    format!("2026-03-{:02}T{hour:02}:{minute:02}:{:02}", day % 28 + 1, second % 60)
+}
+
+/// Ten files of `lines` lines together: 95 % INFO, 3 % WARNING, 2 % ERROR; one in a thousand of
+/// the latter says a text of the dictionary.
+fn generate(folder: &Path, lines: u64) -> Vec<PathBuf> {
+    let dictionary = dictionary();
+    let paths: Vec<PathBuf> = (0..FILES).map(|file| folder.join(format!("{file}.log"))).collect();
+    for (file, path) in paths.iter().enumerate() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15 + file as u64);
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
+        for line in 0..lines / FILES {
+            let (number, kind) = (random.below(100_000), random.below(100));
+            let stamp = stamp(line);
+            let known = random.below(1000) == 0;
+            let row = &dictionary.rows()[random.below(dictionary.rows().len() as u64) as usize];
+            match kind {
+                0..95 => writeln!(out, "{stamp} INFO {}", INFO[number as usize % INFO.len()]),
+                95..98 if known => writeln!(out, "{stamp} WARNING sys: {}", row.anomaly),
+                98.. if known => writeln!(out, "{stamp} ERROR sys: {}", row.problem),
+                95..98 => writeln!(
+                    out,
+                    "{stamp} WARNING app: {} took {number} ms",
+                    ORDINARY[number as usize % ORDINARY.len()]
+                ),
+                _ => writeln!(
+                    out,
+                    "{stamp} ERROR app: {}, order {number}",
+                    ORDINARY[number as usize % ORDINARY.len()]
+                ),
+            }
+            .unwrap();
+        }
+        out.flush().unwrap();
+    }
+    paths
+}
+
+const INFO: [&str; 6] = [
+    "app: Request 48213 served in 31 ms",
+    "network: Interface eth3 counters: rx 9182734 tx 8123",
+    "database: Checkpoint complete: wrote 20114 buffers in 1.2 s",
+    "scheduler: Job 8812 finished with code 0, previous ERROR cleared",
+    "auth: Token refreshed for session 99182",
+    "monitor: WARNING threshold of queue depth set to 5000 by operator",
+];
+
+const ORDINARY: [&str; 12] = [
+    "Rendering of invoice template",
+    "Customer address not found in register",
+    "Parcel label printed twice",
+    "Voucher rejected at checkout",
+    "Newsletter export",
+    "Thumbnail generation for article",
+    "Postcode lookup",
+    "Search suggestion ranking",
+    "Rating import from partner",
+    "Gift card balance check",
+    "Opening hours feed malformed",
+    "Delivery slot no longer offered",
+];
+
+/// Distinct messages of ordinary words.
+fn messages(count: usize) -> Vec<String> {
+    const WORDS: [&str; 24] = [
+        "disk",
+        "queue",
+        "timeout",
+        "replica",
+        "failed",
+        "latency",
+        "memory",
+        "switch",
+        "port",
+        "link",
+        "backup",
+        "snapshot",
+        "cluster",
+        "node",
+        "kernel",
+        "service",
+        "login",
+        "request",
+        "buffer",
+        "volume",
+        "certificate",
+        "expired",
+        "growing",
+        "slow",
+    ];
+    let mut random = Random(88_172_645_463_325_252);
+    let mut messages: Vec<String> = Vec::new();
+    while messages.len() < count {
+        let words = 3 + random.below(13);
+        let word = |_| WORDS[random.below(WORDS.len() as u64) as usize];
+        let message: Vec<&str> = (0..words).map(word).collect();
+        let message = message.join(" ");
+        if !messages.contains(&message) {
+            messages.push(message);
+        }
+    }
+    messages
+}

@@ -152,7 +152,7 @@ fn sum(key: &[u8], bytes: &[u8]) -> Vec<u8> {
 }
 
 fn decode(key: &[u8], bytes: &[u8], checksum: &[u8]) -> Option<Vector> {
-    if bytes.is_empty() || bytes.len() % 4 != 0 || sum(key, bytes) != checksum {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(4) || sum(key, bytes) != checksum {
         return None;
     }
     let floats = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));

@@ -248,7 +248,7 @@ fn embedder(folder: &Path) {
     let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embed = |model: &OnnxModel| time(|| model.embed(&borrowed, &|_| ()).unwrap());
     embed(&model);
-    let mut times = vec![embed(&model), embed(&model), embed(&model)];
+    let mut times = [embed(&model), embed(&model), embed(&model)];
     times.sort();
     let ours = texts.len() as f64 / times[1].as_secs_f64();
     println!("  {:<24} {ours:>6.0}", "foreshock (rten)");

@@ -179,10 +179,9 @@ fn ids(dictionary: &Dictionary, side: Side, findings: &mut Vec<Finding>) {
                 group.len(),
                 listed(&group, text)
             ),
-            format!(
-                "links of these texts carry one id, so a reader who goes by the id takes one for \
-                 the other; give each text an id of its own"
-            ),
+            "links of these texts carry one id, so a reader who goes by the id takes one for the \
+             other; give each text an id of its own"
+                .to_owned(),
         ));
     }
 }

@@ -1,7 +1,7 @@
 //! The format `<ISO 8601 timestamp> <LEVEL> <component>: <message>`.
 //!
 //! Reading is in two steps, since most lines of a log are of no interest: [`classify`] looks at
-//! the head of a line only, and [`parse`] reads the rest of the few that are ERROR or WARNING.
+//! the head of a line only, and the rest is read of the few that are ERROR or WARNING.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ fn has_shape(head: &[u8]) -> bool {
 
 /// Looks at the head of a line: the shape of its timestamp and the level behind it.
 ///
-/// Digits are not checked here: [`parse`] reads the timestamps of the events that matter.
+/// Digits are not checked here: timestamps are read of the events that matter.
 pub fn classify(line: &[u8]) -> Head {
     let Some(shape) = line.first_chunk::<{ SHORTEST + 1 }>() else { return not_an_event(line) };
     if !has_shape(shape) {

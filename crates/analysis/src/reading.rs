@@ -16,8 +16,8 @@ use report::File;
 use crate::recognition::{Known, Recall, Recognition, Unknown};
 use crate::{AnalysisError, Progress, Settings};
 
-/// How many events may wait for their message to be learned: some megabytes.
-const WAITING: usize = 8 * 1024;
+/// How many events may wait for their message to be learned: about a megabyte.
+const WAITING: usize = 2 * 1024;
 
 /// The files that are read.
 pub struct Reading {

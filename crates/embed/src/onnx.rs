@@ -31,10 +31,28 @@ const BATCH: usize = 32;
 pub struct OnnxModel {
     name: String,
     fingerprint: String,
-    model: PathBuf,
-    tokenizer: PathBuf,
+    files: Files,
     pooling: Pooling,
     session: OnceLock<Session>,
+}
+
+/// The files of a model folder that cannot be done without.
+pub(crate) struct Files {
+    model: PathBuf,
+    tokenizer: PathBuf,
+}
+
+impl Files {
+    pub fn find(folder: &Path) -> Result<Files, EmbedError> {
+        let file = |names: [&str; 2], missing| {
+            let found = names.into_iter().map(|name| folder.join(name)).find(|path| path.is_file());
+            found.ok_or(EmbedError::Incomplete { folder: folder.to_owned(), missing })
+        };
+        Ok(Files {
+            model: file(["model.onnx", "onnx/model.onnx"], "model.onnx")?,
+            tokenizer: file(["tokenizer.json", "onnx/tokenizer.json"], "tokenizer.json")?,
+        })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -53,25 +71,16 @@ impl OnnxModel {
             .ok()
             .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
             .unwrap_or_else(|| folder.display().to_string());
-        OnnxModel::named(&name, folder)
+        let files = Files::find(folder)?;
+        let digests = [hex(&digest(&files.model)?), hex(&digest(&files.tokenizer)?)];
+        Ok(OnnxModel::new(&name, folder, files, [&digests[0], &digests[1]]))
     }
 
-    /// [`OnnxModel::open`] under a name of its own.
-    ///
-    /// # Errors
-    /// As [`OnnxModel::open`].
-    pub fn named(name: &str, folder: &Path) -> Result<OnnxModel, EmbedError> {
-        let file = |names: &[&str], missing| {
-            let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-            found.ok_or(EmbedError::Incomplete { folder: folder.to_owned(), missing })
-        };
-        let model = file(&["model.onnx", "onnx/model.onnx"], "model.onnx")?;
-        let tokenizer = file(&["tokenizer.json", "onnx/tokenizer.json"], "tokenizer.json")?;
-        let digest = hex(&[digest(&model)?, digest(&tokenizer)?].concat());
-        let fingerprint = format!("{name}@{}", &hex(&Sha256::digest(digest))[..16]);
-        let pooling = pooling(folder);
-        let session = OnceLock::new();
-        Ok(OnnxModel { name: name.to_owned(), fingerprint, model, tokenizer, pooling, session })
+    /// A model whose files have these SHA-256 digests, model and tokenizer, in hexadecimal.
+    pub(crate) fn new(name: &str, folder: &Path, files: Files, digests: [&str; 2]) -> OnnxModel {
+        let fingerprint = format!("{name}@{}", &hex(&Sha256::digest(digests.concat()))[..16]);
+        let (pooling, session) = (pooling(folder), OnceLock::new());
+        OnnxModel { name: name.to_owned(), fingerprint, files, pooling, session }
     }
 
     fn session(&self) -> Result<&Session, EmbedError> {
@@ -147,8 +156,10 @@ enum Input {
 
 impl Session {
     fn load(from: &OnnxModel) -> Result<Session, EmbedError> {
-        let unusable = |reason: String| EmbedError::Unusable { path: from.model.clone(), reason };
-        let model = Model::load_file(&from.model).map_err(|error| unusable(error.to_string()))?;
+        let unusable =
+            |reason: String| EmbedError::Unusable { path: from.files.model.clone(), reason };
+        let model =
+            Model::load_file(&from.files.model).map_err(|error| unusable(error.to_string()))?;
         let mut inputs = Vec::new();
         for id in model.input_ids() {
             let name = model.node_info(*id).and_then(|node| node.name().map(str::to_owned));
@@ -170,8 +181,8 @@ impl Session {
             .or_else(|| model.output_ids().first().copied())
             .ok_or_else(|| unusable("it has no output".to_owned()))?;
         Ok(Session {
-            path: from.model.clone(),
-            tokenizer: load_tokenizer(&from.tokenizer)?,
+            path: from.files.model.clone(),
+            tokenizer: load_tokenizer(&from.files.tokenizer)?,
             model,
             inputs,
             output,

@@ -53,6 +53,13 @@ pub enum Command {
     Match(MatchArgs),
     /// Tell what is wrong or doubtful in a dictionary
     Lint(LintArgs),
+    /// Tell how good matching and linking are, against labels of your own
+    ///
+    /// Labelled messages are a CSV with the columns `level,message,target_text` (the text the
+    /// message says, empty for a decoy) and, if you like, `kind` and `difficulty`. The links
+    /// expected of an incident are a CSV with the columns
+    /// `anomaly_id,problem_id,problem_file,problem_line`.
+    Evaluate(EvaluateArgs),
     /// Fetch the default model if it is not here yet, and tell where it is
     Model(ModelArgs),
 }
@@ -140,6 +147,41 @@ pub struct LintArgs {
     #[arg(long)]
     pub no_model: bool,
 
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("labels").required(true).multiple(true))]
+pub struct EvaluateArgs {
+    /// Labelled messages
+    #[arg(group = "labels", value_name = "MESSAGES.csv")]
+    pub messages: Option<PathBuf>,
+
+    /// The links expected in --logs
+    #[arg(long, group = "labels", requires = "logs", value_name = "FILE")]
+    pub expected: Option<PathBuf>,
+
+    /// The logs of a labelled incident
+    #[arg(long, num_args = 1.., requires = "expected", value_name = "FILE")]
+    pub logs: Vec<PathBuf>,
+
+    /// The figures as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// As of `analyze`
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    pub window: Window,
+
+    /// As of `analyze`
+    #[arg(long, env = "LOG_TZ", default_value = "UTC", value_name = "ZONE")]
+    pub log_tz: Zone,
+
+    #[command(flatten)]
+    pub dictionary: DictionaryArgs,
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
     #[command(flatten)]
     pub model: ModelArgs,
 }

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod cli;
+mod evaluate;
 mod explain;
 mod lint;
 mod model;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Analyze(arguments) => analyze::run(&arguments),
         Command::Match(arguments) => explain::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
     };
     match result {

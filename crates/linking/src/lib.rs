@@ -7,11 +7,13 @@
 //! links, never with errors × warnings; every cosine is rounded to six decimals before it is
 //! compared, so that what a report shows is what was judged.
 
+mod evaluation;
 mod link;
 mod lint;
 mod matching;
 mod profile;
 
+pub use evaluation::{Evaluation, Labelled, Measures, Point, Share};
 pub use link::{Link, Linked, Linker, Rule};
 pub use lint::{Check, Finding, Severity, lint};
 pub use matching::{Match, Matched, Matcher, Scored, Verdict, cosine};

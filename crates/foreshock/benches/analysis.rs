@@ -25,7 +25,7 @@ use parse::{Limits, Opened};
 use rayon::prelude::*;
 
 const FILES: u64 = 10;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

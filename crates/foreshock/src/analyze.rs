@@ -30,8 +30,8 @@ pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
     let model = model::open(&arguments.model)?;
     let settings = Settings {
         thresholds: arguments.thresholds.of(model.model()),
-        window: arguments.window.0,
-        zone: arguments.log_tz.0.clone(),
+        window: arguments.time.window.0,
+        zone: arguments.time.log_tz.0.clone(),
         keep_going: arguments.keep_going,
     };
     if Profile::of(model.model()).is_none() && arguments.thresholds.reference_threshold.is_none() {

@@ -82,14 +82,8 @@ pub struct AnalyzeArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// The largest time between a warning and an error that link, either way round, such as 24h,
-    /// 90m or 1d12h
-    #[arg(long, default_value = "24h", value_name = "TIME")]
-    pub window: Window,
-
-    /// The zone of timestamps without offset, such as Europe/Moscow or +03:00
-    #[arg(long, env = "LOG_TZ", default_value = "UTC", value_name = "ZONE")]
-    pub log_tz: Zone,
+    #[command(flatten)]
+    pub time: TimeArgs,
 
     /// Pass over files that cannot be read, and use what can be read of damaged ones
     #[arg(long)]
@@ -170,20 +164,26 @@ pub struct EvaluateArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// As of `analyze`
-    #[arg(long, default_value = "24h", value_name = "TIME")]
-    pub window: Window,
-
-    /// As of `analyze`
-    #[arg(long, env = "LOG_TZ", default_value = "UTC", value_name = "ZONE")]
-    pub log_tz: Zone,
-
+    #[command(flatten)]
+    pub time: TimeArgs,
     #[command(flatten)]
     pub dictionary: DictionaryArgs,
     #[command(flatten)]
     pub thresholds: ThresholdArgs,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Args)]
+pub struct TimeArgs {
+    /// The largest time between a warning and an error that link, either way round, such as 24h,
+    /// 90m or 1d12h
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    pub window: Window,
+
+    /// The zone of timestamps without offset, such as Europe/Moscow or +03:00
+    #[arg(long, env = "LOG_TZ", default_value = "UTC", value_name = "ZONE")]
+    pub log_tz: Zone,
 }
 
 #[derive(Args)]

@@ -36,7 +36,8 @@ fn the_example_data_gives_exactly_its_expected_links_and_its_counts_add_up() {
     assert_eq!(json["link_count"], expected.len());
     let files = json["files"].as_array().unwrap();
     assert_eq!(files.len(), logs_of_data().len());
-    let kinds = ["errors", "warnings", "others", "blank", "no_timestamp", "no_level", "bad_timestamp"];
+    let kinds =
+        ["errors", "warnings", "others", "blank", "no_timestamp", "no_level", "bad_timestamp"];
     for counts in files.iter().chain([&json["total"]]) {
         let sum: u64 = kinds.iter().map(|kind| counts[kind].as_u64().unwrap()).sum();
         assert_eq!(counts["lines"], sum, "{counts}");
@@ -97,7 +98,7 @@ fn every_order_packing_and_number_of_threads_gives_the_same_bytes() {
     let reversed: Vec<PathBuf> = logs.iter().rev().cloned().collect();
 
     let outputs = "-o out.csv -o out.xlsx -o out.json --threads";
-    let mut reports = |logs: &[PathBuf], threads| {
+    let reports = |logs: &[PathBuf], threads| {
         analyze_data(&place, logs, &format!("{outputs} {threads}"));
         ["out.csv", "out.xlsx", "out.json"].map(|name| place.read(name))
     };
@@ -113,17 +114,49 @@ fn every_order_packing_and_number_of_threads_gives_the_same_bytes() {
     }
 }
 
+fn utf16(bytes_of: fn(u16) -> [u8; 2], text: &str) -> Vec<u8> {
+    format!("\u{feff}{text}").encode_utf16().flat_map(bytes_of).collect()
+}
+
+#[test]
+fn every_encoding_is_recognised_in_an_archive_too() {
+    let place = Place::new();
+    for (how, bytes) in [
+        ("UTF-8 with a mark", format!("\u{feff}{LOG}").into_bytes()),
+        ("cp1251", WINDOWS_1251.encode(LOG).0.into_owned()),
+        ("UTF-16LE", utf16(u16::to_le_bytes, LOG)),
+        ("UTF-16BE", utf16(u16::to_be_bytes, LOG)),
+    ] {
+        place.write("app.log.gz", gz(&bytes));
+        place.write("logs.zip", zip([("app.log", &bytes[..])]));
+        for file in ["app.log.gz", "logs.zip"] {
+            assert_eq!(
+                place.run(&format!("analyze --json {file}")).links(),
+                links_of_log(),
+                "{how} in {file}"
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_read_like_a_file() {
+    let place = Place::new();
+    let mut command = place.foreshock("analyze --json /dev/stdin");
+    let found = run(command.write_stdin(LOG)).ok();
+    assert_eq!(found.links().len(), 2);
+    assert_eq!(found.json()["total"]["lines"], 6);
+}
+
 #[test]
 fn every_encoding_and_line_end_gives_the_same_links() {
-    let utf16 = |bytes_of: fn(u16) -> [u8; 2]| -> Vec<u8> {
-        format!("\u{feff}{LOG}").encode_utf16().flat_map(bytes_of).collect()
-    };
     for (how, bytes) in [
         ("UTF-8", LOG.as_bytes().to_vec()),
         ("UTF-8 with a mark", format!("\u{feff}{LOG}").into_bytes()),
         ("cp1251", WINDOWS_1251.encode(LOG).0.into_owned()),
-        ("UTF-16LE", utf16(u16::to_le_bytes)),
-        ("UTF-16BE", utf16(u16::to_be_bytes)),
+        ("UTF-16LE", utf16(u16::to_le_bytes, LOG)),
+        ("UTF-16BE", utf16(u16::to_be_bytes, LOG)),
         ("CRLF", LOG.replace('\n', "\r\n").into_bytes()),
         ("no last line end", LOG.trim_end().as_bytes().to_vec()),
         ("cp1251 with CRLF in gz", gz(WINDOWS_1251.encode(&LOG.replace('\n', "\r\n")).0)),
@@ -141,10 +174,13 @@ fn every_encoding_and_line_end_gives_the_same_links() {
 
 #[test]
 fn a_dictionary_in_cp1251_with_the_russian_header_gives_the_same_links() {
-    let russian = DICTIONARY
-        .replace("anomaly_id;anomaly;problem_id;problem", "ID аномалии;Аномалия;ID проблемы;Проблема");
+    let russian = DICTIONARY.replace(
+        "anomaly_id;anomaly;problem_id;problem",
+        "ID аномалии;Аномалия;ID проблемы;Проблема",
+    );
     let place = Place::new();
-    for bytes in [WINDOWS_1251.encode(&russian).0.into_owned(), format!("\u{feff}{russian}").into()] {
+    for bytes in [WINDOWS_1251.encode(&russian).0.into_owned(), format!("\u{feff}{russian}").into()]
+    {
         place.write("data/anomalies_problems.csv", bytes);
         assert_eq!(place.analyze("app.log").links(), links_of_log());
     }
@@ -251,9 +287,22 @@ fn files_of_one_name_are_told_apart_by_their_folder() {
 }
 
 #[test]
+fn a_log_and_a_packed_one_of_its_name_are_told_apart_in_any_order() {
+    let place = Place::new();
+    let lines: Vec<&str> = LOG.lines().collect();
+    place.write("app.log", lines[0]);
+    place.write("app.log.gz", gz(lines[2]));
+    let found = place.analyze("app.log app.log.gz");
+    assert_eq!(found.links().len(), 1);
+    assert_ne!(found.links()[0].1, found.links()[0].4);
+    assert!(place.analyze("app.log.gz app.log").out == found.out, "the order decides who is who");
+}
+
+#[test]
 fn a_file_given_twice_is_read_once() {
     let place = Place::new();
-    let found = place.analyze("app.log ./app.log data/../app.log").says(&["given twice, read once"]);
+    let found =
+        place.analyze("app.log ./app.log data/../app.log").says(&["given twice, read once"]);
     assert_eq!(found.links(), links_of_log());
     assert_eq!(found.json()["total"]["lines"], 6);
 }

@@ -29,6 +29,15 @@ pub const LOG: &str = "2025-10-06T07:00:00 WARNING db: Replica apply queue growi
     Traceback (most recent call last):\n\
     2025-10-06T08:30:00 CRITICAL net: Отказ внешней сети\n";
 
+/// [`LOG`] with its first text in other words, so that it takes the model to know it.
+pub fn log_in_other_words() -> String {
+    LOG.replacen(
+        "Replica apply queue growing",
+        "apply queue of the replica keeps getting longer",
+        1,
+    )
+}
+
 /// The links of [`LOG`] in a file `app.log`.
 pub fn links_of_log() -> Vec<Link> {
     links(&[(1, "app.log", 1, 10, "app.log", 3), (2, "app.log", 4, 20, "app.log", 6)])
@@ -38,7 +47,10 @@ pub fn links_of_log() -> Vec<Link> {
 pub type Link = (u64, String, u64, u64, String, u64);
 
 pub fn links(links: &[(u64, &str, u64, u64, &str, u64)]) -> Vec<Link> {
-    links.iter().map(|link| (link.0, link.1.into(), link.2, link.3, link.4.into(), link.5)).collect()
+    links
+        .iter()
+        .map(|link| (link.0, link.1.into(), link.2, link.3, link.4.into(), link.5))
+        .collect()
 }
 
 /// Where the model is, fetched once for all tests.
@@ -47,6 +59,8 @@ pub fn cache() -> &'static Path {
     CACHE.get_or_init(|| {
         let own = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
         let cache = std::env::var_os("FORESHOCK_CACHE").map_or_else(own, PathBuf::from);
+        // The binary runs in folders of its own.
+        let cache = std::path::absolute(cache).unwrap();
         let output = command(&cache).arg("model").output().expect("the binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         cache
@@ -159,12 +173,16 @@ pub struct Run {
 pub fn run(command: &mut Command) -> Run {
     let output = command.output().expect("the binary runs");
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    let run = Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+    let run =
+        Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
     assert!(!run.err.contains("panicked"), "{}", run.err);
     run
 }
 
-pub fn run_with(mut command: Command, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
+pub fn run_with(
+    mut command: Command,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Run {
     run(command.args(arguments))
 }
 

@@ -49,6 +49,14 @@ impl Side {
         }
     }
 
+    /// `anomalies` or `problems`.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Side::Anomaly => "anomalies",
+            Side::Problem => "problems",
+        }
+    }
+
     /// `anomaly` or `problem`.
     pub fn as_str(self) -> &'static str {
         match self {

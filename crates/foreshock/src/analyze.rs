@@ -1,6 +1,6 @@
 //! `foreshock analyze`: logs and a dictionary in, links out.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use crate::cli::{AnalyzeArgs, Exit, Format, Output, Writing};
 use crate::progress::Shown;
+use crate::show::Screen;
 use crate::{model, show};
 
 /// `foreshock analyze`.
@@ -26,6 +27,7 @@ pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
     // Before anything takes time: a file that is to be written must have a folder.
     for output in &arguments.output {
         folder(&output.path)?;
+        refuse_input(&output.path, arguments)?;
     }
     let model = model::open(&arguments.model)?;
     let settings = Settings {
@@ -54,7 +56,7 @@ pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
     for output in &arguments.output {
         write(output, &analysis, &dictionary)?;
     }
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Screen::new();
     if arguments.json {
         report::write_json(&analysis.linked, &dictionary, &analysis.header, &mut out)?;
     } else {
@@ -75,6 +77,7 @@ pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
 fn no_events(analysis: &Analysis) -> String {
     let total = &analysis.header.total;
     let why = match total.lines {
+        0 if analysis.header.files.is_empty() => "none of the files could be read".to_owned(),
         0 => "the logs are empty".to_owned(),
         _ if total.no_level + total.bad_timestamp > total.no_timestamp => {
             "lines begin with a time, but no level such as ERROR or INFO is behind it".to_owned()
@@ -85,6 +88,19 @@ fn no_events(analysis: &Analysis) -> String {
         "no event in the logs: {why}. A line looks like \
          `2025-10-06T07:42:23 ERROR database: Index corruption on table`"
     )
+}
+
+/// A report must not be written over what it is made of.
+fn refuse_input(path: &Path, arguments: &AnalyzeArgs) -> Result<()> {
+    let Ok(output) = fs::canonicalize(path) else { return Ok(()) };
+    let inputs = arguments.logs.iter().chain([&arguments.dictionary.dictionary]);
+    for input in inputs.filter(|input| input.is_file()) {
+        if fs::canonicalize(input).is_ok_and(|input| input == output) {
+            let error = anyhow::anyhow!("it is an input, {}; name another file", input.display());
+            return Err(error).context(Writing(path.display().to_string()));
+        }
+    }
+    Ok(())
 }
 
 fn folder(path: &Path) -> Result<&Path> {
@@ -107,9 +123,11 @@ fn write(output: &Output, analysis: &Analysis, dictionary: &Dictionary) -> Resul
         let file = File::options().write(true).open(path).with_context(context)?;
         return write_to(&file, *format, analysis, dictionary).with_context(context);
     }
-    let file = temporary_file(folder(path)?).with_context(context)?;
+    // What a link points to is replaced, not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let file = temporary_file(folder(&target)?).with_context(context)?;
     write_to(file.as_file(), *format, analysis, dictionary).with_context(context)?;
-    file.persist(path).with_context(context)?;
+    file.persist(&target).with_context(context)?;
     Ok(())
 }
 

@@ -12,6 +12,8 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use linking::{Profile, Thresholds};
 use parse::Limits;
 
+use crate::show;
+
 /// Finds the warnings that come before the errors.
 ///
 /// Foreshock reads logs, takes ERROR messages for known problems and WARNING messages for known
@@ -178,11 +180,17 @@ pub struct EvaluateArgs {
 pub struct TimeArgs {
     /// The largest time between a warning and an error that link, either way round, such as 24h,
     /// 90m or 1d12h
-    #[arg(long, default_value = "24h", value_name = "TIME")]
+    #[arg(long, default_value = "24h", value_name = "TIME", allow_hyphen_values = true)]
     pub window: Window,
 
     /// The zone of timestamps without offset, such as Europe/Moscow or +03:00
-    #[arg(long, env = "LOG_TZ", default_value = "UTC", value_name = "ZONE")]
+    #[arg(
+        long,
+        env = "LOG_TZ",
+        default_value = "UTC",
+        value_name = "ZONE",
+        allow_hyphen_values = true
+    )]
     pub log_tz: Zone,
 }
 
@@ -369,7 +377,10 @@ impl std::fmt::Display for Writing {
 impl Exit {
     /// The exit code of an error.
     pub fn of(error: &anyhow::Error) -> Exit {
-        if error.downcast_ref::<Writing>().is_some() {
+        let unwritable = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref().is_some_and(show::is_unwritable)
+        };
+        if error.downcast_ref::<Writing>().is_some() || error.chain().any(unwritable) {
             return Exit::Output;
         }
         let of_model = error.downcast_ref::<EmbedError>().is_some()

@@ -4,7 +4,7 @@ mod labels;
 mod show;
 
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use analysis::{NoProgress, Settings};
@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::cli::{EvaluateArgs, Exit};
 use crate::model;
+use crate::show::Screen;
 use labels::{Label, LinkKey, Table};
 
 /// Confusions that are shown.
@@ -39,7 +40,7 @@ pub fn run(arguments: &EvaluateArgs) -> Result<Exit> {
         },
     };
     model::tell_trouble(&model);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Screen::new();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;

@@ -1,6 +1,6 @@
 //! `foreshock match`: what messages are taken for, and why.
 
-use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use analysis::NoProgress;
 use anyhow::Result;
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::cli::{Exit, MatchArgs, SideArg};
 use crate::model;
-use crate::show::{Paint, printable};
+use crate::show::{Paint, Screen, printable};
 
 /// Lines of a pipe that are judged together.
 const BATCH: usize = 4096;
@@ -25,7 +25,7 @@ pub fn run(arguments: &MatchArgs) -> Result<Exit> {
     let thresholds = arguments.thresholds.of(model.model());
     let matcher = analysis::prepare(&dictionary, &model, thresholds, &NoProgress)?;
     let judge = Judge { dictionary: &dictionary, matcher: &matcher, embedder: &model, arguments };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Screen::new();
     if !arguments.messages.is_empty() {
         judge.judge(&arguments.messages, &mut out)?;
     } else {

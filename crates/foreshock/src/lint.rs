@@ -1,7 +1,7 @@
 //! `foreshock lint`: what is wrong or doubtful in a dictionary.
 
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use anyhow::Result;
 use domain::{Dictionary, Side, Vector};
@@ -10,7 +10,7 @@ use linking::{Finding, Severity};
 
 use crate::cli::{Exit, LintArgs};
 use crate::model;
-use crate::show::{Paint, printable};
+use crate::show::{Paint, Screen, plural, printable};
 
 /// `foreshock lint`.
 pub fn run(arguments: &LintArgs) -> Result<Exit> {
@@ -25,7 +25,7 @@ pub fn run(arguments: &LintArgs) -> Result<Exit> {
         vectors
     };
     let findings = linking::lint(&dictionary, |text| vectors.get(text).cloned());
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Screen::new();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &findings)?;
         writeln!(out)?;
@@ -61,12 +61,12 @@ fn show(dictionary: &Dictionary, findings: &[Finding], out: &mut impl Write) -> 
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count();
     writeln!(
         out,
-        "{} rows, {} anomalies, {} problems: {} errors, {} warnings, {} notes",
-        dictionary.rows().len(),
-        dictionary.texts(Side::Anomaly).len(),
-        dictionary.texts(Side::Problem).len(),
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
+        "{}, {}, {}: {}, {}, {}",
+        plural(dictionary.rows().len(), "row", "rows"),
+        plural(dictionary.texts(Side::Anomaly).len(), "anomaly", "anomalies"),
+        plural(dictionary.texts(Side::Problem).len(), "problem", "problems"),
+        plural(count(Severity::Error), "error", "errors"),
+        plural(count(Severity::Warning), "warning", "warnings"),
+        plural(count(Severity::Note), "note", "notes")
     )
 }

@@ -1,6 +1,7 @@
 //! Results as people read them.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::time::Duration;
 
 use analysis::Analysis;
@@ -25,11 +26,8 @@ pub fn analysis(
         problem_with_links(analysis, problem, paint, out)?;
     }
     if problems.len() > limit {
-        writeln!(
-            out,
-            "… and {} more problem events (--show N, or -o FILE for all)\n",
-            number((problems.len() - limit) as u64)
-        )?;
+        let more = plural(problems.len() - limit, "more problem event", "more problem events");
+        writeln!(out, "… and {more} (--show N, or -o FILE for all)\n")?;
     }
     let total = &header.total;
     writeln!(
@@ -43,7 +41,7 @@ pub fn analysis(
     writeln!(
         out,
         "{} (within {:#}), model {}, reference threshold {}{}",
-        plural(header.link_count, "link"),
+        plural(header.link_count, "link", "links"),
         SignedDuration::from_secs(header.judge.window_seconds as i64),
         header.judge.model,
         header.judge.thresholds.reference,
@@ -52,9 +50,9 @@ pub fn analysis(
     writeln!(
         out,
         "{}, {}, {}{} in {:.2} s",
-        plural(header.files.len() as u64, "file"),
-        plural(total.lines, "line"),
-        plural(total.events(), "event"),
+        plural(header.files.len(), "file", "files"),
+        plural(total.lines, "line", "lines"),
+        plural(total.events(), "event", "events"),
         passed_over(total),
         took.as_secs_f64()
     )
@@ -74,7 +72,7 @@ fn passed_over(counts: &Counts) -> String {
     let reasons = reasons.iter().filter(|(count, _)| *count > 0);
     let reasons: Vec<String> =
         reasons.map(|(count, why)| format!("{} {why}", number(*count))).collect();
-    let mut text = format!(", {} passed over", plural(counts.skipped(), "line"));
+    let mut text = format!(", {} passed over", plural(counts.skipped(), "line", "lines"));
     if !reasons.is_empty() {
         text += &format!(" ({})", reasons.join(", "));
     }
@@ -179,8 +177,48 @@ pub fn number(number: u64) -> String {
     out
 }
 
-fn plural(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+/// A number with its noun.
+pub fn plural(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
+/// Standard output, buffered. What fails on it can be told from other failures: see
+/// [`is_unwritable`].
+pub struct Screen(BufWriter<StdoutLock<'static>>);
+
+/// What a failure of [`Screen`] holds.
+#[derive(Debug)]
+struct Unwritable(io::Error);
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "standard output: cannot be written: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unwritable {}
+
+/// Whether an error came of [`Screen`].
+pub fn is_unwritable(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Unwritable>())
+}
+
+impl Screen {
+    /// Locks standard output.
+    pub fn new() -> Screen {
+        Screen(BufWriter::new(io::stdout().lock()))
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(|error| io::Error::new(error.kind(), Unwritable(error)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(|error| io::Error::new(error.kind(), Unwritable(error)))
+    }
 }
 
 /// Colours, where the reader is a terminal and did not forbid them.

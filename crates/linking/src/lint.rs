@@ -274,8 +274,8 @@ fn near_twins(
                 Check::NearTwins,
                 rows.clone(),
                 format!(
-                    "{}s {:?} and {:?} are near-twins to the model, cosine {cosine:.3} ({})",
-                    side.as_str(),
+                    "{} {:?} and {:?} are near-twins to the model, cosine {cosine:.3} ({})",
+                    side.plural(),
                     one.text,
                     other.text,
                     rows_in_words(&rows)

@@ -157,6 +157,7 @@ pub(crate) fn members(
         let source = Source {
             name: Arc::from(""),
             size,
+            origin: format!("{archive_name}: {written}"),
             path: path.to_owned(),
             kind,
             archive: Arc::clone(&archive),

@@ -37,6 +37,7 @@ impl Opened {
                 Err(error) => opened.errors.push(error),
             }
         }
+        unzip_names(&mut found);
         found.sort_by(|one, other| one.1.cmp(&other.1));
         let (sources, paths): (Vec<Source>, Vec<Vec<String>>) = found.into_iter().unzip();
         for (mut source, name) in sources.into_iter().zip(names::shorten(&paths)) {
@@ -64,6 +65,7 @@ fn open(path: &Path, limits: Limits, notices: &mut Vec<String>) -> Result<Vec<Na
     let source = |kind, size, archive| Source {
         name: Arc::from(""),
         size,
+        origin: name.clone(),
         path: path.to_owned(),
         kind,
         archive,
@@ -82,11 +84,7 @@ fn open(path: &Path, limits: Limits, notices: &mut Vec<String>) -> Result<Vec<Na
         return members(path, &name, archive, notices);
     }
     let kind = sniff(&name, &head)?;
-    let mut shown = components;
-    if matches!(kind, Kind::Gzip) {
-        unzipped_name(&mut shown);
-    }
-    Ok(vec![(source(kind, metadata.len(), archive), shown)])
+    Ok(vec![(source(kind, metadata.len(), archive), components)])
 }
 
 /// The components of a path that can tell it from others.
@@ -97,12 +95,18 @@ pub(crate) fn components(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// `app.log.gz` holds `app.log`.
-fn unzipped_name(path: &mut [String]) {
-    if let Some(name) = path.last_mut()
-        && let Some(stem) = name.strip_suffix(".gz")
-        && !stem.is_empty()
-    {
-        *name = stem.to_owned();
+/// Calls `app.log.gz` what it holds, `app.log`, unless that stands beside it.
+fn unzip_names(found: &mut [Named]) {
+    let beside: HashSet<Vec<String>> = found.iter().map(|(_, path)| path.clone()).collect();
+    for (_, path) in found.iter_mut().filter(|(source, _)| matches!(source.kind, Kind::Gzip)) {
+        let mut unzipped = path.clone();
+        if let Some(name) = unzipped.last_mut()
+            && let Some(stem) = name.strip_suffix(".gz").filter(|stem| !stem.is_empty())
+        {
+            *name = stem.to_owned();
+        }
+        if !beside.contains(&unzipped) {
+            *path = unzipped;
+        }
     }
 }

@@ -35,6 +35,9 @@ pub(crate) fn sniff(name: &str, head: &[u8]) -> Result<Kind, InputError> {
         [0xfe, 0xff, ..] => return Ok(Kind::Utf16(encoding_rs::UTF_16BE)),
         _ => {}
     }
+    if head.get(257..262) == Some(b"ustar") {
+        return packing("tar", "tar -xf");
+    }
     match binary(head) {
         Some(reason) => Err(InputError::Binary { name: name.to_owned(), reason }),
         None => Ok(Kind::Plain),

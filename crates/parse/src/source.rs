@@ -10,7 +10,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use jiff::tz::TimeZone;
 
 use crate::archive::{Archive, Checked};
-use crate::sniff::Kind;
+use crate::sniff::{Kind, SNIFF, sniff};
 use crate::transcode::Transcoder;
 use crate::{InputError, Scanner};
 
@@ -24,6 +24,8 @@ pub struct Source {
     pub name: Arc<str>,
     /// Bytes on disk, packed as they are; 0 for a pipe.
     pub size: u64,
+    /// What errors call it: the path as given, with the member of an archive.
+    pub(crate) origin: String,
     pub(crate) path: PathBuf,
     pub(crate) kind: Kind,
     pub(crate) archive: Arc<Archive>,
@@ -57,12 +59,12 @@ impl Source {
     /// # Errors
     /// When the file cannot be opened.
     pub fn scan(&self, part: Part, zone: &TimeZone) -> Result<Scanner, InputError> {
-        let fail = |error| InputError::reading(&self.name, false, error);
+        let fail = |error| InputError::reading(&self.origin, false, error);
         let taken = Arc::default();
         let file = File::open(&self.path).map_err(fail)?;
         let mut file = Counted { file, taken: Arc::clone(&taken) };
         let scanner = |packed, reader: Box<dyn Read + Send>| {
-            Scanner::new(reader, self.name.to_string(), packed, zone.clone())
+            Scanner::new(reader, self.origin.clone(), packed, zone.clone())
         };
         let scanner = match self.kind {
             Kind::Plain => {
@@ -78,20 +80,40 @@ impl Source {
                 }
             }
             Kind::Utf16(encoding) => scanner(false, Box::new(Transcoder::new(file, encoding))),
-            Kind::Gzip => {
-                scanner(true, self.archive.guard(MultiGzDecoder::new(BufReader::new(file))))
-            }
+            Kind::Gzip => scanner(true, self.unpacked(MultiGzDecoder::new(BufReader::new(file)))?),
             Kind::Zip { start, size, stored, crc } => {
                 file.file.seek(SeekFrom::Start(start)).map_err(fail)?;
                 let data = BufReader::new(file).take(size);
                 let reader = match stored {
-                    true => self.archive.guard(Checked::new(data, crc)),
-                    false => self.archive.guard(Checked::new(DeflateDecoder::new(data), crc)),
+                    true => self.unpacked(Checked::new(data, crc))?,
+                    false => self.unpacked(Checked::new(DeflateDecoder::new(data), crc))?,
                 };
                 scanner(true, reader)
             }
         };
         Ok(scanner.counting(taken))
+    }
+
+    /// Text from what an archive unpacks to, which is told by its first bytes as a file is.
+    fn unpacked(
+        &self,
+        reader: impl Read + Send + 'static,
+    ) -> Result<Box<dyn Read + Send>, InputError> {
+        let mut reader = self.archive.guard(reader);
+        let mut head = Vec::new();
+        let failure = reader.by_ref().take(SNIFF as u64).read_to_end(&mut head).err();
+        let kind = sniff(&self.origin, &head)?;
+        // What came before a failure is read first, as from any stream.
+        let whole = io::Cursor::new(head).chain(Failure(failure)).chain(reader);
+        match kind {
+            Kind::Plain => Ok(Box::new(whole)),
+            Kind::Utf16(encoding) => Ok(Box::new(Transcoder::new(whole, encoding))),
+            Kind::Gzip | Kind::Zip { .. } => Err(InputError::Packing {
+                name: self.origin.clone(),
+                method: "gzip inside an archive",
+                command: "gzip -d",
+            }),
+        }
     }
 }
 
@@ -103,6 +125,15 @@ fn seek_to_part(file: &mut Counted, part: Part) -> io::Result<bool> {
         file.file.read_exact(&mut before)?;
     }
     Ok(before != *b"\n")
+}
+
+/// Nothing to read but an error, once.
+struct Failure(Option<io::Error>);
+
+impl Read for Failure {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
 }
 
 /// Counts what is read from disk.

@@ -346,5 +346,5 @@ fn the_summary_says_what_was_found_and_what_was_passed_over() {
         "written: out.csv",
     ]);
     let shown = place.run("analyze app.log --show 1").ok();
-    shown.shows(&["07:42:23", "… and 1 more problem events"]);
+    shown.shows(&["07:42:23", "… and 1 more problem event"]);
 }

@@ -1,6 +1,6 @@
 //! The model a command works with, and the command that fetches it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use embed::{Cached, Embedder, OnnxModel, Store};
@@ -37,7 +37,7 @@ fn cache(arguments: &ModelArgs) -> Result<PathBuf> {
     }
 }
 
-fn open_uncached(arguments: &ModelArgs, cache: &PathBuf) -> Result<OnnxModel> {
+fn open_uncached(arguments: &ModelArgs, cache: &Path) -> Result<OnnxModel> {
     Ok(match &arguments.model {
         Some(folder) => OnnxModel::open(folder)?,
         None => embed::fetch_default(cache, &|notice| eprintln!("{notice}"))?,

@@ -142,4 +142,24 @@ mod tests {
             assert_eq!(normalise(&once), once, "{text}");
         }
     }
+
+    use proptest::prelude::*;
+
+    /// The contract's words, step by step.
+    fn literally(message: &str) -> String {
+        let lower = message.to_lowercase();
+        let kept: String = lower
+            .chars()
+            .filter(|character| character.is_whitespace() || is_word_character(*character))
+            .collect();
+        let words = kept.split_whitespace().filter(|word| word.chars().count() > SHORT_WORD);
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_what_the_steps_give(text in r"[ -~\t]{0,60}|[а-яА-ЯёЁ0-9 .,:a-z]{0,60}|\PC{0,40}") {
+            prop_assert_eq!(normalise(&text), literally(&text));
+        }
+    }
 }

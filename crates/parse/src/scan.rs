@@ -390,4 +390,37 @@ mod tests {
         assert_eq!(whole(b"\n").0.blank, 1);
         assert_eq!(whole(b"\xef\xbb\xbf").0.lines, 0);
     }
+
+    use proptest::prelude::*;
+
+    /// Bytes that look like logs here and there.
+    fn noise() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..40),
+            Just(b"\n".to_vec()),
+            Just(b"\r\n".to_vec()),
+            Just(b"2025-10-06T07:42:23 ERROR db: lost\n".to_vec()),
+            Just(b"2025-10-06T07:42:23.5Z WARN \xd1\xe1\xee\xe9".to_vec()),
+            Just(b"2025-10-06 07:42 INFO ".to_vec()),
+            Just(b"2025-10-06T07:42:23 DEBUG x\n".to_vec()),
+            Just(b"2025-10-06T07:42:23 INFO x\0\n".to_vec()),
+        ];
+        prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_counted_line_by_line_and_parts_change_nothing(
+            bytes in noise(), size in 4usize..200,
+        ) {
+            let (counts, events) = whole(&bytes);
+            let newlines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let open = bytes.last().is_some_and(|byte| *byte != b'\n') && bytes != b"\xef\xbb\xbf";
+            prop_assert_eq!(counts.lines, newlines + u64::from(open));
+            prop_assert_eq!(counts.lines, counts.events() + counts.skipped());
+            prop_assert_eq!(counts.bytes, bytes.len() as u64);
+            prop_assert_eq!(events.len() as u64, counts.errors + counts.warnings);
+            prop_assert_eq!(in_parts(&bytes, size), (counts, events));
+        }
+    }
 }

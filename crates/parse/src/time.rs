@@ -252,4 +252,28 @@ mod tests {
         assert_eq!(read("2025-10-06T07:42:23"), "2025-10-06T04:42:23Z");
         assert_eq!(read("2025-10-06T07:42:23Z"), "2025-10-06T07:42:23Z");
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_reads_as_jiff_reads_it_or_not_at_all(
+            text in r"[0-9]{4}-[0-1][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{1,12})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?",
+        ) {
+            let ours = utc(&text);
+            let theirs = text.parse::<Timestamp>().ok().or_else(|| {
+                let local: DateTime = text.parse().ok()?;
+                Offset::UTC.to_timestamp(local).ok()
+            });
+            // jiff refuses more than nine digits, where ours drops the rest.
+            if let Some(theirs) = theirs {
+                prop_assert_eq!(ours, Some(theirs.to_string()), "{}", text);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            parse_timestamp(&bytes);
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod bad_arguments;
 mod bad_dictionary;
 mod bad_input;
 mod common;
+mod evaluate;
 mod lint_and_match;
 mod model;
 mod reports;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::Vector;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 /// Vectors kept; beyond this the oldest go. 384 dimensions take 1.6 KB each.
@@ -43,22 +43,13 @@ impl Store {
 
     /// The vectors that are kept for texts of a model, by its fingerprint.
     pub fn get(&mut self, model: &str, texts: &[&str]) -> Vec<Option<Vector>> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        for text in texts {
-            vectors.push(self.get_one(model, text));
+        let found = self.connection.as_mut().map(|connection| read(connection, model, texts));
+        match found {
+            Some(Ok(vectors)) => return vectors,
+            Some(Err(error)) => self.rebuild(&error),
+            None => {}
         }
-        vectors
-    }
-
-    fn get_one(&mut self, model: &str, text: &str) -> Option<Vector> {
-        let key = key(model, text);
-        match read(self.connection.as_ref()?, &key) {
-            Ok(found) => found.and_then(|(bytes, sum)| decode(&key, &bytes, &sum)),
-            Err(error) => {
-                self.rebuild(&error);
-                None
-            }
-        }
+        vec![None; texts.len()]
     }
 
     /// Keeps vectors.
@@ -110,13 +101,22 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-type Entry = (Vec<u8>, Vec<u8>);
-
-fn read(connection: &Connection, key: &[u8]) -> rusqlite::Result<Option<Entry>> {
-    connection
-        .prepare_cached("SELECT vector, sum FROM vectors WHERE key = ?1")?
-        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+fn read(
+    connection: &mut Connection,
+    model: &str,
+    texts: &[&str],
+) -> rusqlite::Result<Vec<Option<Vector>>> {
+    // One transaction, so that the file is locked once.
+    let transaction = connection.transaction()?;
+    let mut select =
+        transaction.prepare_cached("SELECT vector, sum FROM vectors WHERE key = ?1")?;
+    let read_one = |text: &&str| {
+        let key = key(model, text);
+        let vector =
+            |row: &Row| Ok(decode(&key, row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?));
+        Ok(select.query_row([&key], vector).optional()?.flatten())
+    };
+    texts.iter().map(read_one).collect()
 }
 
 fn write<'a>(

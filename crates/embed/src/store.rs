@@ -112,8 +112,15 @@ fn read(
         transaction.prepare_cached("SELECT vector, sum FROM vectors WHERE key = ?1")?;
     let read_one = |text: &&str| {
         let key = key(model, text);
-        let vector =
-            |row: &Row| Ok(decode(&key, row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?));
+        // What is no blob is damaged, and so is an empty one.
+        let vector = |row: &Row| {
+            let (vector, sum) = (row.get_ref(0)?, row.get_ref(1)?);
+            Ok(decode(
+                &key,
+                vector.as_blob().unwrap_or_default(),
+                sum.as_blob().unwrap_or_default(),
+            ))
+        };
         Ok(select.query_row([&key], vector).optional()?.flatten())
     };
     texts.iter().map(read_one).collect()
@@ -204,6 +211,16 @@ mod tests {
         let connection = store.connection.as_ref().unwrap();
         connection.execute("UPDATE vectors SET vector = ?1", [vec![0u8; 8]]).unwrap();
         assert_eq!(store.get("m", &["one", "two"]), [None, None]);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_a_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = filled(&folder.path().join("vectors.db"));
+        let connection = store.connection.as_ref().unwrap();
+        connection.execute("UPDATE vectors SET vector = 'text', sum = 7", []).unwrap();
+        assert_eq!(store.get("m", &["one"]), [None]);
+        assert_eq!(store.trouble(), None);
     }
 
     #[test]

@@ -13,4 +13,6 @@ mod pipeline;
 mod reading;
 mod recognition;
 
-pub use pipeline::{Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, prepare};
+pub use pipeline::{
+    Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, prepare, vectors,
+};

@@ -102,7 +102,7 @@ pub fn analyze<'d>(
     Ok(Analysis { linked, header, errors: read.errors })
 }
 
-/// Embeds the texts of a dictionary.
+/// A matcher for a dictionary, its texts embedded.
 ///
 /// # Errors
 /// When the model fails.
@@ -112,6 +112,19 @@ pub fn prepare<'d>(
     thresholds: Thresholds,
     progress: &dyn Progress,
 ) -> Result<Matcher<'d>, EmbedError> {
+    let vectors = vectors(dictionary, embedder, progress)?;
+    Ok(Matcher::new(dictionary, thresholds, |text| vectors.get(text).cloned()))
+}
+
+/// The vectors of the normalised texts of a dictionary.
+///
+/// # Errors
+/// When the model fails.
+pub fn vectors<'d>(
+    dictionary: &'d Dictionary,
+    embedder: &dyn Embedder,
+    progress: &dyn Progress,
+) -> Result<HashMap<&'d str, Vector>, EmbedError> {
     let texts = Side::BOTH.into_iter().flat_map(|side| dictionary.texts(side));
     let mut texts: Vec<&str> =
         texts.map(|text| text.normalised.as_str()).filter(|text| !text.is_empty()).collect();
@@ -119,8 +132,7 @@ pub fn prepare<'d>(
     texts.dedup();
     progress.texts(texts.len());
     let vectors = embedder.embed(&texts, &|count| progress.embedded(count))?;
-    let vectors: HashMap<&str, Vector> = texts.into_iter().zip(vectors).collect();
-    Ok(Matcher::new(dictionary, thresholds, |text| vectors.get(text).cloned()))
+    Ok(texts.into_iter().zip(vectors).collect())
 }
 
 fn header(judge: Judge, files: Vec<File>, mut notices: Vec<String>, linked: &Linked) -> Header {

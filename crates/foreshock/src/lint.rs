@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use analysis::NoProgress;
 use anyhow::Result;
-use domain::{Dictionary, Side, Vector};
-use embed::Embedder;
+use domain::{Dictionary, Side};
 use linking::{Finding, Severity};
 
 use crate::cli::{Exit, LintArgs};
@@ -20,7 +20,7 @@ pub fn run(arguments: &LintArgs) -> Result<Exit> {
         HashMap::new()
     } else {
         let model = model::open(&arguments.model)?;
-        let vectors = vectors(&dictionary, &model)?;
+        let vectors = analysis::vectors(&dictionary, &model, &NoProgress)?;
         model::tell_trouble(&model);
         vectors
     };
@@ -35,16 +35,6 @@ pub fn run(arguments: &LintArgs) -> Result<Exit> {
     out.flush()?;
     let clean = findings.iter().all(|finding| finding.severity == Severity::Note);
     Ok(if clean { Exit::Done } else { Exit::Findings })
-}
-
-fn vectors(dictionary: &Dictionary, model: &dyn Embedder) -> Result<HashMap<String, Vector>> {
-    let texts = Side::BOTH.into_iter().flat_map(|side| dictionary.texts(side));
-    let mut texts: Vec<&str> =
-        texts.map(|text| text.normalised.as_str()).filter(|text| !text.is_empty()).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    let vectors = model.embed(&texts, &|_| ())?;
-    Ok(texts.into_iter().map(str::to_owned).zip(vectors).collect())
 }
 
 fn show(dictionary: &Dictionary, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

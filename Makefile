@@ -4,7 +4,7 @@ CACHE ?= $(or $(FORESHOCK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/foreshoc
 export FORESHOCK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench tools clean
+.PHONY: help run test check bench triton tools clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,9 @@ check: tools ## Formatting, lints, documentation, licences, advisories, unused d
 
 bench: ## Measure speed and memory, each beside its peer
 	cargo bench --package foreshock --bench analysis
+
+triton: ## Serve the model with a real Triton on this CPU, without Docker
+	triton/serve_cpu.sh
 
 tools: ## Install what `make check` needs
 	@command -v cargo-machete >/dev/null || cargo install --locked cargo-machete@0.9.2

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use domain::Vector;
 use rayon::prelude::*;
-use rten::{Model, NodeId, RunOptions, ThreadPool};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, Tensor};
 use serde_json::Value;
@@ -22,8 +22,12 @@ use crate::{EmbedError, Embedder};
 /// The tokens that are looked at of a text; the rest is passed over. Log messages have 5 to 60.
 const MAX_TOKENS: usize = 256;
 
+/// Part of what vectors are kept under: to be raised when the computing changes in its last bits,
+/// as it may with another version of rten.
+const REVISION: u32 = 1;
+
 /// Texts in one pass of the model. Larger batches gain nothing on a CPU.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
 
 /// A model folder: `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`. When
 /// `1_Pooling/config.json` of sentence-transformers is there, it is obeyed; else tokens are
@@ -78,7 +82,8 @@ impl OnnxModel {
 
     /// A model whose files have these SHA-256 digests, model and tokenizer, in hexadecimal.
     pub(crate) fn new(name: &str, folder: &Path, files: Files, digests: [&str; 2]) -> OnnxModel {
-        let fingerprint = format!("{name}@{}", &hex(&Sha256::digest(digests.concat()))[..16]);
+        let digest = hex(&Sha256::digest(digests.concat()));
+        let fingerprint = format!("{name}@{}/{REVISION}", &digest[..16]);
         let (pooling, session) = (pooling(folder), OnceLock::new());
         OnnxModel { name: name.to_owned(), fingerprint, files, pooling, session }
     }
@@ -119,9 +124,9 @@ impl Embedder for OnnxModel {
         order.sort_by_key(|index| encodings[*index].len());
         let batches: Vec<Vec<(usize, Vector)>> = order
             .par_chunks(BATCH)
-            .map(|batch| {
+            .map_init(one_thread, |thread, batch| {
                 let inputs: Vec<&Encoding> = batch.iter().map(|index| &encodings[*index]).collect();
-                let vectors = session.run(&inputs)?;
+                let vectors = session.run(&inputs, thread)?;
                 progress(batch.len());
                 Ok(batch.iter().copied().zip(vectors).collect())
             })
@@ -134,6 +139,12 @@ impl Embedder for OnnxModel {
     }
 }
 
+/// A thread for the passes of one core: batches run side by side, each on a thread of its own, as
+/// one batch spread over all cores leaves them waiting for each other.
+fn one_thread() -> Arc<ThreadPool> {
+    Arc::new(ThreadPool::with_num_threads(1))
+}
+
 /// A model that is loaded.
 struct Session {
     path: PathBuf,
@@ -142,9 +153,6 @@ struct Session {
     inputs: Vec<(NodeId, Input)>,
     output: NodeId,
     pooling: Pooling,
-    /// One thread: batches run side by side instead, which is faster and gives each core its own
-    /// batch.
-    threads: Arc<ThreadPool>,
 }
 
 #[derive(Clone, Copy)]
@@ -158,8 +166,10 @@ impl Session {
     fn load(from: &OnnxModel) -> Result<Session, EmbedError> {
         let unusable =
             |reason: String| EmbedError::Unusable { path: from.files.model.clone(), reason };
-        let model =
-            Model::load_file(&from.files.model).map_err(|error| unusable(error.to_string()))?;
+        let model = ModelOptions::with_all_ops()
+            .prepack_weights(true)
+            .load_file(&from.files.model)
+            .map_err(|error| unusable(error.to_string()))?;
         let mut inputs = Vec::new();
         for id in model.input_ids() {
             let name = model.node_info(*id).and_then(|node| node.name().map(str::to_owned));
@@ -187,7 +197,6 @@ impl Session {
             inputs,
             output,
             pooling: from.pooling,
-            threads: Arc::new(ThreadPool::with_num_threads(1)),
         })
     }
 
@@ -195,8 +204,12 @@ impl Session {
         EmbedError::Unusable { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    /// One pass over a batch.
-    fn run(&self, batch: &[&Encoding]) -> Result<Vec<Vector>, EmbedError> {
+    /// One pass over a batch, on a thread.
+    fn run(
+        &self,
+        batch: &[&Encoding],
+        thread: &Arc<ThreadPool>,
+    ) -> Result<Vec<Vector>, EmbedError> {
         let width = batch.iter().map(|encoding| encoding.len()).max().unwrap_or(0);
         let tensor = |of: fn(&Encoding) -> &[u32]| {
             let mut data = vec![0; batch.len() * width];
@@ -215,7 +228,7 @@ impl Session {
             };
             (*id, values.into())
         });
-        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(thread)));
         let [output] = self
             .model
             .run_n(inputs.collect(), [self.output], Some(options))

@@ -20,7 +20,7 @@ use embed::{Cached, Embedder, OnnxModel, Store};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use linking::Profile;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use parse::{Limits, Opened};
 use rayon::prelude::*;
 
@@ -90,8 +90,8 @@ fn row(name: &str, took: Duration, lines: u64, bytes: u64) {
     );
 }
 
-/// Splits at newlines and looks for the level, nothing else: on the same cores, with the same
-/// blocks. Returns lines, and lines of the levels that matter.
+/// Splits at newlines and looks for the level, the word behind the first blank, nothing else: on
+/// the same cores, with the same blocks. Returns lines, and lines of the levels that matter.
 fn bare_scan(logs: &[PathBuf]) -> (u64, u64) {
     const PART: u64 = 16 << 20;
     let (lines, hits) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -117,22 +117,25 @@ fn bare_scan(logs: &[PathBuf]) -> (u64, u64) {
             let mut line = 0;
             for newline in memchr_iter(b'\n', block) {
                 part_lines += 1;
-                // Timestamps here have 19 characters; a part may begin within a line.
-                let word = block.get(line + 20..line + 24).unwrap_or_default();
-                part_hits += u64::from(word == b"ERRO" || word == b"WARN");
+                part_hits += u64::from(matters(&block[line..newline]));
                 line = newline + 1;
             }
             carried = block.len() - line;
             buffer.copy_within(line..line + carried, 0);
         }
         lines.fetch_add(part_lines, Ordering::Relaxed);
-        // The line that the next part begins within.
-        if let Some(b"ERRO" | b"WARN") = buffer[..carried].get(20..24) {
-            part_hits += 1;
-        }
+        // The line that the next part begins within, which has lost its level there.
+        part_hits += u64::from(matters(&buffer[..carried]));
         hits.fetch_add(part_hits, Ordering::Relaxed);
     });
     (lines.into_inner(), hits.into_inner())
+}
+
+/// Whether the word behind the first blank is a level that matters.
+fn matters(line: &[u8]) -> bool {
+    let Some(blank) = memchr(b' ', line) else { return false };
+    let word = &line[blank + 1..];
+    word.starts_with(b"ERROR ") || word.starts_with(b"WARNING ")
 }
 
 // ── memory ──────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::Level;
 use jiff::tz::TimeZone;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use crate::plain::{self, Head, LineEvent};
 use crate::text::{self, Decoded};
@@ -203,16 +203,18 @@ impl Scanner {
         // Counted apart, as nine lines of ten do nothing else.
         let mut plainly_other = 0;
         let mut start = 0;
-        for newline in memchr_iter(b'\n', block) {
-            let line = &block[start..newline];
-            start = newline + 1;
-            if plain::is_plainly_other(line) && line.len() <= MAX_LINE {
+        while start < block.len() {
+            let rest = &block[start..];
+            let head = plain::plainly_other(rest);
+            let Some(length) = memchr(b'\n', &rest[head..]).map(|at| head + at) else { break };
+            start += length + 1;
+            if head > 0 && length <= MAX_LINE {
                 plainly_other += 1;
             } else {
                 self.counts.lines += plainly_other;
                 self.counts.others += plainly_other;
                 plainly_other = 0;
-                self.scan_line(line, on_event);
+                self.scan_line(&rest[..length], on_event);
             }
         }
         self.counts.lines += plainly_other;

@@ -106,8 +106,7 @@ fn problem_with_links(
     let width = links.iter().map(|link| lag(link.lag()).len()).max().unwrap_or(0);
     let more = links.len().saturating_sub(ANOMALIES_SHOWN);
     for (index, link) in links.iter().take(ANOMALIES_SHOWN).enumerate() {
-        let last = index + 1 == links.len();
-        anomaly(link, if last { "└" } else { "├" }, width, paint, out)?;
+        anomaly(link, index + 1 == links.len(), width, paint, out)?;
     }
     if more > 0 {
         writeln!(out, "  └ … and {} more", number(more as u64))?;
@@ -117,27 +116,27 @@ fn problem_with_links(
 
 fn anomaly(
     link: &Link,
-    branch: &str,
+    last: bool,
     width: usize,
     paint: Paint,
     out: &mut impl Write,
 ) -> io::Result<()> {
+    let (branch, trunk) = if last { ("└", " ") } else { ("├", "│") };
     let event = &link.anomaly.event;
-    let how = if link.anomaly.found.exact {
-        String::new()
-    } else {
-        format!("  is {:?} ({:.3})", link.row.anomaly, link.anomaly.found.score)
-    };
     writeln!(
         out,
-        "  {branch} {:>width$}  {}  {}:{}  {}{}",
+        "  {branch} {:>width$}  {}  {}:{}  {}",
         lag(link.lag()),
         event.timestamp,
         printable(&event.file),
         event.line,
-        paint.yellow(&printable(&event.message)),
-        paint.dim(&how)
-    )
+        paint.yellow(&printable(&event.message))
+    )?;
+    if !link.anomaly.found.exact {
+        let how = format!("is {:?} ({:.3})", link.row.anomaly, link.anomaly.found.score);
+        writeln!(out, "  {trunk} {:>width$}  {}", "", paint.dim(&how))?;
+    }
+    Ok(())
 }
 
 /// `2h 14m before`, `33m after`: where the anomaly stands, seen from the problem.

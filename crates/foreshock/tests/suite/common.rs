@@ -173,8 +173,11 @@ pub struct Run {
 pub fn run(command: &mut Command) -> Run {
     let output = command.output().expect("the binary runs");
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    let run =
-        Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+    // Progress is told when a run takes long, which is no result.
+    let is_progress = |line: &&str| line.starts_with("read ") && line.contains(", embedded ");
+    let err = text(output.stderr);
+    let err = err.split_inclusive('\n').filter(|line| !is_progress(line)).collect();
+    let run = Run { code: output.status.code(), out: text(output.stdout), err };
     assert!(!run.err.contains("panicked"), "{}", run.err);
     run
 }

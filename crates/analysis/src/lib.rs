@@ -14,5 +14,6 @@ mod reading;
 mod recognition;
 
 pub use pipeline::{
-    Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, prepare, vectors,
+    Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, embed_messages, prepare,
+    vectors,
 };

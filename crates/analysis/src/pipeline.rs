@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Dictionary, Side, Vector};
+use domain::{Dictionary, Side, Vector, normalise};
 use embed::{EmbedError, Embedder};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -133,6 +133,25 @@ pub fn vectors<'d>(
     progress.texts(texts.len());
     let vectors = embedder.embed(&texts, &|count| progress.embedded(count))?;
     Ok(texts.into_iter().zip(vectors).collect())
+}
+
+/// The normalised forms of messages, each with its vector; an empty form has none.
+///
+/// # Errors
+/// When the model fails.
+pub fn embed_messages<'a>(
+    messages: impl Iterator<Item = &'a str>,
+    embedder: &dyn Embedder,
+) -> Result<Vec<(String, Option<Vector>)>, EmbedError> {
+    let forms: Vec<String> = messages.map(normalise).collect();
+    let texts: Vec<&str> =
+        forms.iter().map(String::as_str).filter(|form| !form.is_empty()).collect();
+    let mut vectors = embedder.embed(&texts, &|_| ())?.into_iter();
+    let with_vector = |form: String| {
+        let vector = if form.is_empty() { None } else { vectors.next() };
+        (form, vector)
+    };
+    Ok(forms.into_iter().map(with_vector).collect())
 }
 
 fn header(judge: Judge, files: Vec<File>, mut notices: Vec<String>, linked: &Linked) -> Header {

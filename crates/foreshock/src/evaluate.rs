@@ -9,7 +9,7 @@ use std::path::Path;
 
 use analysis::{NoProgress, Settings};
 use anyhow::Result;
-use domain::{Dictionary, key, normalise};
+use domain::{Dictionary, key};
 use embed::Embedder;
 use linking::{Evaluation, Labelled, Thresholds, Verdict};
 use parse::{Limits, Opened};
@@ -94,13 +94,10 @@ fn messages(
     let table = Table::read(path)?;
     let labels: Vec<Label> =
         table.rows.iter().map(|row| Label::read(&table, row, dictionary)).collect::<Result<_>>()?;
-    let forms: Vec<String> = labels.iter().map(|label| normalise(&label.message)).collect();
-    let texts: Vec<&str> =
-        forms.iter().map(String::as_str).filter(|form| !form.is_empty()).collect();
-    let mut vectors = embedder.embed(&texts, &|_| ())?.into_iter();
+    let texts = labels.iter().map(|label| label.message.as_str());
+    let forms = analysis::embed_messages(texts, embedder)?;
     let (mut judged, mut confusions) = (Vec::new(), Vec::new());
-    for (label, form) in labels.into_iter().zip(&forms) {
-        let vector = if form.is_empty() { None } else { vectors.next() };
+    for (label, (_, vector)) in labels.into_iter().zip(forms) {
         let verdict = matcher.judge(label.side, &label.message, vector.as_deref());
         let (labelled, confusion) = compare(label, verdict, dictionary);
         judged.push(labelled);
@@ -116,10 +113,7 @@ fn compare(
     verdict: Verdict,
     dictionary: &Dictionary,
 ) -> (Labelled, Option<Confusion>) {
-    let nearest = match verdict {
-        Verdict::Matched(found) | Verdict::TooFar(found) => Some(found),
-        Verdict::NoMeaning => None,
-    };
+    let nearest = verdict.nearest();
     let text = nearest.map(|found| &dictionary.text(label.side, found.text).text);
     let target = label.target.as_deref().map(key);
     let nearest_is_target = target.is_some() && text.map(|text| key(text)) == target;

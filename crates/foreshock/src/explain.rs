@@ -4,10 +4,10 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use analysis::NoProgress;
 use anyhow::Result;
-use domain::{Dictionary, Level, Side, Vector, normalise};
+use domain::{Dictionary, Level, Side, Vector};
 use embed::Embedder;
 use jiff::tz::TimeZone;
-use linking::{Match, Matcher, Verdict};
+use linking::{Matcher, Verdict};
 use parse::plain::parse_line;
 use serde::Serialize;
 
@@ -100,13 +100,10 @@ impl Judge<'_> {
 
     fn judge(&self, lines: &[String], out: &mut impl Write) -> Result<()> {
         let messages: Vec<Message> = lines.iter().map(|line| self.message(line)).collect();
-        let forms: Vec<String> = messages.iter().map(|message| normalise(&message.text)).collect();
-        let texts: Vec<&str> =
-            forms.iter().map(String::as_str).filter(|form| !form.is_empty()).collect();
-        let mut vectors = self.embedder.embed(&texts, &|_| ())?.into_iter();
-        for (message, form) in messages.iter().zip(&forms) {
-            let vector = if form.is_empty() { None } else { vectors.next() };
-            self.tell(message, form, vector, out)?;
+        let texts = messages.iter().map(|message| message.text.as_str());
+        let forms = analysis::embed_messages(texts, self.embedder)?;
+        for (message, (form, vector)) in messages.iter().zip(forms) {
+            self.tell(message, &form, vector, out)?;
         }
         Ok(out.flush()?)
     }
@@ -172,7 +169,7 @@ impl Judge<'_> {
         reason: &'static str,
     ) -> Told<'a> {
         let text = |text| side.map_or("", |side| &self.dictionary.text(side, text).text);
-        let nearest = nearest(&verdict);
+        let nearest = verdict.nearest();
         Told {
             message: &message.text,
             side,
@@ -213,7 +210,7 @@ impl Judge<'_> {
             Verdict::NoMeaning => format!("{side_name}: no match: no text here has a meaning"),
         };
         writeln!(out, "  {heading}")?;
-        if let Some(found) = nearest(&verdict) {
+        if let Some(found) = verdict.nearest() {
             let text = |text| &self.dictionary.text(side, text).text;
             writeln!(out, "    {:.3}  {}", found.score, text(found.text))?;
             if let Some(other) = found.runner_up {
@@ -222,13 +219,6 @@ impl Judge<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn nearest(verdict: &Verdict) -> Option<Match> {
-    match verdict {
-        Verdict::Matched(found) | Verdict::TooFar(found) => Some(*found),
-        Verdict::NoMeaning => None,
     }
 }
 

@@ -47,6 +47,14 @@ impl Verdict {
             Verdict::TooFar(_) | Verdict::NoMeaning => None,
         }
     }
+
+    /// The nearest text, whether it matches or is too far.
+    pub fn nearest(&self) -> Option<&Match> {
+        match self {
+            Verdict::Matched(found) | Verdict::TooFar(found) => Some(found),
+            Verdict::NoMeaning => None,
+        }
+    }
 }
 
 /// An event with the text it was matched with.

@@ -17,3 +17,4 @@ pub use pipeline::{
     Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, embed_messages, prepare,
     vectors,
 };
+pub use recognition::{Known, Recall, Recognition, Unknown};

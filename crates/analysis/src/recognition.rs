@@ -80,6 +80,12 @@ impl<'m> Recognition<'m> {
         }
     }
 
+    /// How many forms of messages were judged.
+    #[allow(clippy::len_without_is_empty, reason = "it is a measure of memory")]
+    pub fn len(&self) -> usize {
+        self.by_form.iter().map(HashMap::len).sum()
+    }
+
     /// What is known of a message, without asking the model. Leaves its normalised form in
     /// `normalised`.
     #[inline]

@@ -112,6 +112,8 @@ pub struct Dictionary {
 struct Texts {
     texts: Vec<Text>,
     by_key: HashMap<String, TextId>,
+    /// For each text the pairs it is in, as indices into [`Dictionary::pairs`].
+    pairs: Vec<Vec<usize>>,
 }
 
 impl Texts {
@@ -121,6 +123,7 @@ impl Texts {
             let text = text.trim().to_owned();
             let normalised = normalise(&text);
             self.texts.push(Text { text, normalised, row });
+            self.pairs.push(Vec::new());
             next
         })
     }
@@ -140,6 +143,9 @@ impl Dictionary {
             let anomaly = dictionary.anomalies.intern(&row.anomaly, index);
             let problem = dictionary.problems.intern(&row.problem, index);
             known.entry((anomaly, problem)).or_insert_with(|| {
+                let pair = dictionary.pairs.len();
+                dictionary.anomalies.pairs[anomaly.index()].push(pair);
+                dictionary.problems.pairs[problem.index()].push(pair);
                 dictionary.pairs.push(Pair { anomaly, problem, row: index });
             });
         }
@@ -173,6 +179,17 @@ impl Dictionary {
     /// The distinct pairs of texts, in the order of the first rows that pair them.
     pub fn pairs(&self) -> &[Pair] {
         &self.pairs
+    }
+
+    /// The pairs that a text is in, in their order.
+    pub fn pairs_of(&self, side: Side, text: TextId) -> impl Iterator<Item = &Pair> {
+        let pairs = self.side(side).pairs.get(text.index());
+        pairs.into_iter().flatten().map(|index| &self.pairs[*index])
+    }
+
+    /// The id of a problem text: that of its first row.
+    pub fn problem_id(&self, text: TextId) -> u64 {
+        self.rows[self.problems.texts[text.index()].row].problem_id
     }
 
     fn side(&self, side: Side) -> &Texts {

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use domain::Vector;
 use rayon::prelude::*;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
-use crate::{EmbedError, Embedder};
+use crate::{EmbedError, Embedder, meter};
 
 /// The tokens that are looked at of a text; the rest is passed over. Log messages have 5 to 60.
 const MAX_TOKENS: usize = 256;
@@ -102,8 +103,8 @@ impl Embedder for OnnxModel {
         &self.name
     }
 
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    fn fingerprint(&self) -> Result<&str, EmbedError> {
+        Ok(&self.fingerprint)
     }
 
     fn embed(
@@ -126,7 +127,9 @@ impl Embedder for OnnxModel {
             .par_chunks(BATCH)
             .map_init(one_thread, |thread, batch| {
                 let inputs: Vec<&Encoding> = batch.iter().map(|index| &encodings[*index]).collect();
+                let start = Instant::now();
                 let vectors = session.run(&inputs, thread)?;
+                meter::embedded("in_process", batch.len(), start.elapsed());
                 progress(batch.len());
                 Ok(batch.iter().copied().zip(vectors).collect())
             })

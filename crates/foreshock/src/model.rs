@@ -8,14 +8,14 @@ use embed::{Cached, Embedder, OnnxModel, Store};
 use crate::cli::{Exit, ModelArgs};
 
 /// The in-process model behind the vectors on disk.
-pub type Model = Cached<OnnxModel>;
+pub type Model = Cached<Store, OnnxModel>;
 
 /// Opens the model that the arguments name, and sets the number of cores.
 pub fn open(arguments: &ModelArgs) -> Result<Model> {
     use_cores(arguments)?;
     let cache = cache(arguments)?;
     let model = open_uncached(arguments, &cache)?;
-    Ok(Cached::new(model, Store::open(&cache.join("vectors.db"))))
+    Ok(Cached::new(Store::open(&cache.join("vectors.db")), model))
 }
 
 /// Limits the work to the number of cores asked for.
@@ -58,7 +58,7 @@ pub fn run(arguments: &ModelArgs) -> Result<Exit> {
     // A text that is embedded proves more than files that are there.
     let vectors = model.embed(&["disk failure"], &|_| ())?;
     let dimensions = vectors.first().map_or(0, |vector| vector.len());
-    println!("{} works, {dimensions} dimensions", model.fingerprint());
+    println!("{} works, {dimensions} dimensions", model.fingerprint()?);
     println!("kept in {}", cache.display());
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use analysis::Analysis;
 use jiff::SignedDuration;
 use linking::{Link, Matched};
+use live::Told;
 use parse::Counts;
 
 /// Anomalies shown for each problem event.
@@ -137,6 +138,25 @@ fn anomaly(
         writeln!(out, "  {trunk} {:>width$}  {}", "", paint.dim(&how))?;
     }
     Ok(())
+}
+
+/// Writes a link that was just found, in two lines.
+pub fn live_link(link: &Told, paint: Paint, out: &mut impl Write) -> io::Result<()> {
+    let (error, warning) = (&link.problem.event, &link.anomaly.event);
+    writeln!(
+        out,
+        "{}  {}  {}:{}  {}\n  └ {}  {}  {}:{}  {}\n",
+        paint.red("ERROR"),
+        printable(&error.timestamp),
+        printable(&error.file),
+        error.line,
+        paint.bold(&printable(&error.message)),
+        lag(link.lag()),
+        printable(&warning.timestamp),
+        printable(&warning.file),
+        warning.line,
+        paint.yellow(&printable(&warning.message))
+    )
 }
 
 /// `2h 14m before`, `33m after`: where the anomaly stands, seen from the problem.

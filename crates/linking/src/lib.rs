@@ -12,9 +12,11 @@ mod link;
 mod lint;
 mod matching;
 mod profile;
+mod window;
 
 pub use evaluation::{Evaluation, Labelled, Measures, Point, Share};
 pub use link::{Link, Linked, Linker, Rule};
 pub use lint::{Check, Finding, Severity, lint};
 pub use matching::{Match, Matched, Matcher, Scored, Verdict, cosine};
 pub use profile::{Profile, Thresholds};
+pub use window::{Added, Windows};

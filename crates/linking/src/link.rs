@@ -27,7 +27,7 @@ impl Rule {
     }
 
     /// Whether the messages of two events are near enough.
-    fn near(&self, anomaly: &Matched, problem: &Matched) -> bool {
+    pub(crate) fn near(&self, anomaly: &Matched, problem: &Matched) -> bool {
         match self.pair_threshold {
             None => true,
             Some(threshold) => pair_cosine(anomaly, problem).is_some_and(|it| it >= threshold),
@@ -153,7 +153,7 @@ impl Linked<'_> {
     /// The links of one problem event, in the order of the dictionary.
     pub fn links_to<'a>(&'a self, problem: &'a Matched) -> impl Iterator<Item = Link<'a>> {
         let text = problem.found.text;
-        let pairs = self.dictionary.pairs().iter().filter(move |pair| pair.problem == text);
+        let pairs = self.dictionary.pairs_of(Side::Problem, text);
         pairs.flat_map(move |pair| {
             let anomalies = &self.anomalies[pair.anomaly.index()];
             self.links_of((*pair, problem, within(anomalies, problem, self.rule.window)))

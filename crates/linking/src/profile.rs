@@ -16,6 +16,8 @@ pub struct Thresholds {
 pub struct Profile {
     /// The model's name.
     pub model: &'static str,
+    /// The length of its vectors.
+    pub dimension: usize,
     /// The thresholds to use with it.
     pub thresholds: Thresholds,
 }
@@ -26,16 +28,23 @@ impl Profile {
     /// Reference: the best F1 on labelled messages of a real dictionary (see ARCHITECTURE.md).
     pub const MINILM: Profile = Profile {
         model: "all-MiniLM-L6-v2",
+        dimension: 384,
         thresholds: Thresholds { reference: 0.42, pair: None },
     };
 
     /// microsoft/codebert-base with mean pooling, as the original used it: cosines are high
     /// throughout, and the pair of messages is what is judged.
-    pub const CODEBERT: Profile =
-        Profile { model: "codebert", thresholds: Thresholds { reference: 0.9, pair: Some(0.9) } };
+    pub const CODEBERT: Profile = Profile {
+        model: "codebert",
+        dimension: 768,
+        thresholds: Thresholds { reference: 0.9, pair: Some(0.9) },
+    };
+
+    /// The models that are known.
+    pub const ALL: [Profile; 2] = [Profile::MINILM, Profile::CODEBERT];
 
     /// The profile of a model, if it is known.
     pub fn of(model: &str) -> Option<Profile> {
-        [Profile::MINILM, Profile::CODEBERT].into_iter().find(|profile| profile.model == model)
+        Profile::ALL.into_iter().find(|profile| profile.model == model)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::{Dictionary, Event, Level, Row, Side, TextId, Vector};
 use jiff::{SignedDuration, Timestamp};
-use linking::{Linked, Linker, Match, Matched, Rule, cosine};
+use linking::{Added, Linked, Linker, Match, Matched, Rule, Windows, cosine};
 use proptest::prelude::*;
 
 const ANOMALIES: u32 = 4;
@@ -109,7 +109,76 @@ fn naive(world: &World, rule: Rule) -> BTreeSet<(u64, u64, u64)> {
     links
 }
 
+/// The problems to whose windows an event is sent.
+fn problems(dictionary: &Dictionary, matched: &Matched) -> BTreeSet<u64> {
+    let pairs = dictionary.pairs_of(matched.side, matched.found.text);
+    pairs.map(|pair| dictionary.problem_id(pair.problem)).collect()
+}
+
+/// The ids of the links that events give one by one, each with the second of its arrival; what
+/// can be forgotten is forgotten after each.
+fn live(
+    dictionary: &Dictionary,
+    rule: Rule,
+    grace: i64,
+    events: &[(Matched, i64)],
+) -> (Vec<String>, usize) {
+    let mut windows = Windows::new(dictionary, rule, SignedDuration::from_secs(grace));
+    let (mut found, mut late) = (Vec::new(), 0);
+    for (event, second) in events {
+        for problem in problems(dictionary, event) {
+            let added =
+                windows.add(problem, event.clone(), second * 1000, 0, |link| found.push(link.id()));
+            late += usize::from(added == Added::Late);
+        }
+        windows.evict();
+    }
+    (found, late)
+}
+
+fn ids(linked: &Linked) -> Vec<String> {
+    let mut ids: Vec<String> = linked.links().map(|link| link.id()).collect();
+    ids.sort();
+    ids
+}
+
 proptest! {
+    #[test]
+    fn windows_find_what_the_batch_finds_in_any_order_of_working_and_with_repeats(
+        world in world(), shuffled in Just(()).prop_perturb(|_, rng| rng),
+        window in 0..120i64, threshold in prop::option::of(0.0..1.0f32),
+    ) {
+        let rule = rule(window, threshold);
+        // They arrive in the order of their time, and are worked on in any other.
+        let mut events: Vec<(Matched, i64)> =
+            world.events.iter().map(|event| (event.clone(), event.event.time.as_second())).collect();
+        events.extend(events.clone().into_iter().step_by(3));
+        let mut random = shuffled;
+        for index in (1..events.len()).rev() {
+            events.swap(index, random.random_range(0..=index));
+        }
+        let (mut found, late) = live(&world.dictionary, rule, 0, &events);
+        found.sort();
+        prop_assert_eq!(found, ids(&linked(&world, rule)));
+        prop_assert_eq!(late, 0);
+    }
+
+    #[test]
+    fn windows_forget_nothing_that_an_event_within_the_grace_links_to(
+        world in world(), delays in prop::collection::vec(0..=30i64, 60), window in 0..60i64,
+    ) {
+        let rule = rule(window, None);
+        // A second of the events is an hour of arrival, so that much is forgotten on the way.
+        let mut events: Vec<(Matched, i64)> = world.events.iter().zip(&delays)
+            .map(|(event, delay)| (event.clone(), (event.event.time.as_second() + delay) * 3600))
+            .collect();
+        events.sort_by_key(|(_, arrival)| *arrival);
+        let (mut found, late) = live(&world.dictionary, rule, 30, &events);
+        found.sort();
+        prop_assert_eq!(found, ids(&linked(&world, rule)));
+        prop_assert_eq!(late, 0);
+    }
+
     #[test]
     fn links_are_those_of_all_pairs_looked_at_one_by_one(
         world in world(), window in 0..120i64, threshold in prop::option::of(0.0..1.0f32),
@@ -177,4 +246,32 @@ proptest! {
         prop_assert_eq!(first.len(), all.len());
         prop_assert_eq!(first.into_iter().collect::<BTreeSet<_>>(), all);
     }
+}
+
+#[test]
+fn an_event_behind_the_grace_is_late_and_old_ones_are_forgotten() {
+    let row = Row {
+        line: 2,
+        anomaly_id: 1,
+        anomaly: "a".to_owned(),
+        problem_id: 7,
+        problem: "p".to_owned(),
+    };
+    let dictionary = Dictionary::new(vec![row]);
+    let mut windows = Windows::new(&dictionary, rule(100, None), SignedDuration::from_secs(50));
+    let mut add = |side, time: i64, arrival: i64, offset| {
+        let event = event(side, TextId(0), time, 0, time as u64);
+        let mut links = 0;
+        let added = windows.add(7, event, arrival * 1000, offset, |_| links += 1);
+        (added, links, windows.evict())
+    };
+    assert_eq!(add(Side::Anomaly, 1000, 1, 1), (Added::New, 0, Some(1)));
+    assert_eq!(add(Side::Anomaly, 1000, 1, 2), (Added::Repeated, 0, Some(1)));
+    assert_eq!(add(Side::Problem, 1100, 2, 3), (Added::New, 1, Some(1)));
+    // As much behind as the grace allows, and a second more.
+    assert_eq!(add(Side::Anomaly, 1050, 3, 4), (Added::New, 1, Some(1)));
+    assert_eq!(add(Side::Anomaly, 1049, 3, 5), (Added::Late, 0, Some(1)));
+    assert_eq!(add(Side::Anomaly, 1300, 10_000, 6), (Added::New, 0, Some(1)));
+    // 1300 − 100 − 50 is the least that is kept, once its arrival is long past.
+    assert_eq!(add(Side::Anomaly, 1301, 20_000, 7), (Added::New, 0, Some(6)));
 }

@@ -24,14 +24,14 @@ pub struct Counts {
     pub no_timestamp: u64,
     /// Lines with a timestamp and no level word behind it.
     pub no_level: u64,
-    /// ERROR or WARNING lines whose timestamp is no date and time that exists.
+    /// Lines of a level that is told whose timestamp is no date and time that exists.
     pub bad_timestamp: u64,
     /// Lines longer than [`crate::MAX_LINE`], which were cut there. They count once more by kind.
     pub cut: u64,
-    /// ERROR or WARNING lines in cp1251. They count once more by kind.
+    /// Events that were told, in cp1251. They count once more by kind.
     pub cp1251: u64,
-    /// ERROR or WARNING lines with bytes of no known encoding, shown as `�`. They count once more
-    /// by kind.
+    /// Events that were told with bytes of no known encoding, shown as `�`. They count once more by
+    /// kind.
     pub repaired: u64,
     /// ERROR and WARNING events whose timestamp has an offset.
     pub with_offset: u64,

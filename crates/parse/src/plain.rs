@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::time::Clock;
 
-/// One ERROR or WARNING event, borrowed from the line it was read from.
+/// One event, borrowed from the line it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineEvent<'a> {
     /// The instant.
@@ -22,6 +22,8 @@ pub struct LineEvent<'a> {
     pub has_offset: bool,
     /// The severity.
     pub level: Level,
+    /// The word that names the level, as written.
+    pub level_word: &'a str,
     /// What wrote the line; empty when it names none.
     pub component: &'a str,
     /// What it says, trimmed.
@@ -201,8 +203,11 @@ pub(crate) fn parse<'a>(
 ) -> Option<LineEvent<'a>> {
     let (time, has_offset) = clock.read(&raw.as_bytes()[..timestamp])?;
     let (component, message) = split_component(raw.get(rest..).unwrap_or("").trim_ascii());
+    let level_word = raw.get(timestamp..rest).unwrap_or("").trim_ascii_start();
     let timestamp = &raw[..timestamp];
-    Some(LineEvent { time, timestamp, has_offset, level, component, message, raw, line })
+    let event =
+        LineEvent { time, timestamp, has_offset, level, level_word, component, message, raw, line };
+    Some(event)
 }
 
 fn split_component(text: &str) -> (&str, &str) {
@@ -233,7 +238,7 @@ mod tests {
     fn the_line_of_the_contract() {
         let event = event("2025-10-06T07:42:23 ERROR database: Index corruption on table").unwrap();
         assert_eq!(event.timestamp, "2025-10-06T07:42:23");
-        assert_eq!(event.level, Level::Error);
+        assert_eq!((event.level, event.level_word), (Level::Error, "ERROR"));
         assert_eq!(event.component, "database");
         assert_eq!(event.message, "Index corruption on table");
         assert!(!event.has_offset);
@@ -251,8 +256,9 @@ mod tests {
 
     #[test]
     fn several_blanks_and_tabs_separate_as_one() {
-        let event = event("2025-10-06 07:42:23\t  ERROR \t db:\t lost  ").unwrap();
+        let event = event("2025-10-06 07:42:23\t  Err \t db:\t lost  ").unwrap();
         assert_eq!((event.component, event.message), ("db", "lost"));
+        assert_eq!((event.level, event.level_word), (Level::Error, "Err"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A stream of bytes → its ERROR and WARNING events, in blocks, in memory that does not grow.
+//! A stream of bytes → its ERROR and WARNING events, or all of its events, in blocks, in memory
+//! that does not grow.
 //!
 //! Invariants: a line belongs to the part of the file in which it starts, so the parts of a file
 //! can be scanned side by side and each line is seen once; a line is looked at whole, or cut at
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::Level;
 use jiff::tz::TimeZone;
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::plain::{self, Head, LineEvent};
 use crate::text::{self, Decoded};
@@ -40,6 +41,8 @@ pub struct Scanner {
     skipping: bool,
     /// Whether a byte order mark may still come.
     at_start: bool,
+    /// Whether events of every level are told.
+    telling_all: bool,
     clock: Clock,
     counts: Counts,
     /// Bytes on disk that were read, packed as they are.
@@ -64,6 +67,7 @@ impl Scanner {
             filled: 0,
             skipping: false,
             at_start: true,
+            telling_all: false,
             clock: Clock::new(zone),
             counts: Counts::default(),
             taken: Arc::default(),
@@ -88,6 +92,12 @@ impl Scanner {
     /// Ends the scanner with the last line that starts in the next `length` bytes.
     pub(crate) fn ending_after(mut self, length: u64) -> Scanner {
         self.left = length;
+        self
+    }
+
+    /// Makes the scanner tell events of every level, where it tells ERROR and WARNING only.
+    pub fn telling_all(mut self) -> Scanner {
+        self.telling_all = true;
         self
     }
 
@@ -175,7 +185,10 @@ impl Scanner {
         // Behind the end of the part only the line that began before it is still wanted.
         let newline = if inside { memrchr(b'\n', block) } else { memchr(b'\n', block) };
         if let Some(newline) = newline {
-            self.scan_lines(&block[..=newline], on_event);
+            match self.telling_all {
+                true => self.scan_every_line(&block[..=newline], on_event),
+                false => self.scan_lines(&block[..=newline], on_event),
+            }
             start += newline + 1;
         }
         let ends_here = end_of_file || (!inside && newline.is_some());
@@ -198,7 +211,16 @@ impl Scanner {
         }
     }
 
-    /// Scans whole lines, the last newline included.
+    /// Scans whole lines, the last newline included, when every event is told.
+    fn scan_every_line(&mut self, block: &[u8], on_event: &mut impl FnMut(&LineEvent)) {
+        let mut start = 0;
+        for newline in memchr_iter(b'\n', block) {
+            self.scan_line(&block[start..newline], on_event);
+            start = newline + 1;
+        }
+    }
+
+    /// Scans whole lines, the last newline included, when only ERROR and WARNING are told.
     fn scan_lines(&mut self, block: &[u8], on_event: &mut impl FnMut(&LineEvent)) {
         // Counted apart, as nine lines of ten do nothing else.
         let mut plainly_other = 0;
@@ -232,7 +254,9 @@ impl Scanner {
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match plain::classify(line) {
-            Head::Event { level: Level::Other, .. } => self.counts.others += 1,
+            Head::Event { level: Level::Other, .. } if !self.telling_all => {
+                self.counts.others += 1;
+            }
             Head::Event { level, timestamp, rest } => {
                 self.scan_event(line, level, timestamp, rest, on_event);
             }
@@ -259,14 +283,15 @@ impl Scanner {
         };
         match level {
             Level::Error => self.counts.errors += 1,
-            _ => self.counts.warnings += 1,
+            Level::Warning => self.counts.warnings += 1,
+            Level::Other => self.counts.others += 1,
         }
         match how {
             Decoded::Utf8 => {}
             Decoded::Cp1251 => self.counts.cp1251 += 1,
             Decoded::Repaired => self.counts.repaired += 1,
         }
-        self.counts.with_offset += u64::from(event.has_offset);
+        self.counts.with_offset += u64::from(event.has_offset && level != Level::Other);
         on_event(&event);
     }
 }
@@ -352,6 +377,20 @@ mod tests {
     }
 
     #[test]
+    fn events_of_every_level_are_told_when_asked_for() {
+        let mut scanner = scanner(io::Cursor::new(LOG.as_bytes())).telling_all();
+        let mut told = Vec::new();
+        while !scanner.is_done() {
+            scanner
+                .step(&mut |event| told.push((event.line, event.level_word.to_owned())))
+                .unwrap();
+        }
+        let expected = [(1, "ERROR"), (2, "INFO"), (6, "WARN"), (9, "FATAL")];
+        assert_eq!(told, expected.map(|(line, word)| (line, word.to_owned())));
+        assert_eq!(scanner.counts(), whole(LOG.as_bytes()).0);
+    }
+
+    #[test]
     fn parts_of_any_size_give_what_the_whole_gives() {
         let expected = whole(LOG.as_bytes());
         // A part holds more than the byte order mark.
@@ -422,7 +461,12 @@ mod tests {
             prop_assert_eq!(counts.lines, counts.events() + counts.skipped());
             prop_assert_eq!(counts.bytes, bytes.len() as u64);
             prop_assert_eq!(events.len() as u64, counts.errors + counts.warnings);
-            prop_assert_eq!(in_parts(&bytes, size), (counts, events));
+            prop_assert_eq!(in_parts(&bytes, size), (counts, events.clone()));
+            let (all, told) = scan(scanner(io::Cursor::new(bytes)).telling_all());
+            prop_assert_eq!(told.len() as u64, all.events());
+            prop_assert_eq!((all.lines, all.errors, all.warnings),
+                (counts.lines, counts.errors, counts.warnings));
+            prop_assert!(events.iter().all(|event| told.contains(event)));
         }
     }
 }

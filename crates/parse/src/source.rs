@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,16 +42,26 @@ pub struct Part {
 }
 
 impl Source {
+    /// The file it is read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The parts that can be scanned side by side, in the order of the file.
     pub fn parts(&self) -> Vec<Part> {
         if self.size == 0 || !matches!(self.kind, Kind::Plain) {
-            return vec![Part { start: 0, end: None, size: self.size }];
+            return vec![self.whole()];
         }
         let part = |start| {
             let end = self.size.min(start + PART);
             Part { start, end: Some(end), size: end - start }
         };
         (0..self.size).step_by(PART as usize).map(part).collect()
+    }
+
+    /// All of it as one part, for who reads it in one go.
+    pub fn whole(&self) -> Part {
+        Part { start: 0, end: None, size: self.size }
     }
 
     /// Opens a part for scanning; timestamps without offset are read in `zone`.

@@ -1,0 +1,49 @@
+# The images of the services in Rust: `docker build --target backend .`, `--target replay`.
+
+# --- The sources without their contents: what decides which dependencies are compiled, and how.
+FROM rust:1.95-bookworm AS manifests
+WORKDIR /src
+COPY . .
+RUN find crates -name '*.rs' ! -path '*/src/lib.rs' ! -path '*/src/main.rs' ! -path '*/benches/*' -delete \
+ && find crates -name '*.rs' | while read -r file; do echo 'fn main() {}' >"$file"; done \
+ && find crates -type d -empty -delete
+
+# --- The programs.
+FROM rust:1.95-bookworm AS build
+# For the messages of Triton.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends protobuf-compiler \
+ && rm -rf /var/lib/apt/lists/*
+# How many compilers run at once: each may want a gigabyte.
+ARG JOBS=default
+ARG BUILD="cargo build --release --locked --package backend --package replay --features replay/kafka"
+WORKDIR /src
+# A layer that lasts until a manifest changes.
+COPY --from=manifests /src .
+RUN $BUILD --jobs "$JOBS"
+COPY . .
+# The sources are older than what was just built from their stubs, and cargo goes by that.
+RUN find crates -name '*.rs' -exec touch {} + \
+ && $BUILD --jobs "$JOBS"
+
+# --- What every service runs on.
+FROM debian:bookworm-slim AS base
+# ca-certificates: Telegram. tzdata: LOG_TZ.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates tzdata \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 1000 --create-home foreshock
+WORKDIR /app
+USER foreshock
+
+FROM base AS replay
+COPY --from=build /src/target/release/replay /usr/local/bin/
+EXPOSE 9100
+HEALTHCHECK --interval=10s --timeout=10s --retries=3 --start-period=30s CMD ["replay", "healthcheck"]
+CMD ["replay"]
+
+FROM base AS backend
+COPY --from=build /src/target/release/backend /usr/local/bin/
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=10s --retries=3 --start-period=30s CMD ["backend", "healthcheck"]
+CMD ["backend"]

@@ -1,0 +1,192 @@
+//! The roles of one process, wired together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bus::{Bus, BusError, Kafka, KafkaSettings};
+use domain::Dictionary;
+use embed::{Cached, Embedder, Memory, Redis, RedisSettings, SingleFlight, Triton, TritonSettings};
+use linking::Rule;
+use live::{LinkStage, MatchStage, Names};
+use report::Judge;
+use service::{Health, Need, Server, Stop, Work};
+
+use crate::api::Recent;
+use crate::settings::{ModelArgs, RedisArgs, Role, Settings};
+
+/// The pause before a broker that is away is asked again for its topics.
+const TOPICS_PAUSE: Duration = Duration::from_secs(2);
+
+/// Runs until the system says stop.
+pub fn run(settings: &Settings) -> Result<()> {
+    settings.logs.start()?;
+    tracing::info!("settings: {}", settings.told());
+    let dictionary = parse::dictionary::read(&settings.dictionary.dictionary)?;
+    tracing::info!(
+        pairs = dictionary.pairs().len(),
+        "dictionary {}",
+        settings.dictionary.dictionary.display()
+    );
+    let kafka = settings.kafka.clone();
+    let bus = Arc::new(Kafka::new(KafkaSettings {
+        bootstrap: kafka.kafka_bootstrap,
+        client_id: "foreshock-backend".to_owned(),
+    })?);
+    let parts = Parts {
+        names: Names::new(&kafka.topic_prefix, &kafka.suite),
+        model: Model::new(settings)?,
+        bus,
+        dictionary,
+        stop: Stop::new(),
+        recent: Recent::default(),
+    };
+    let routes = match settings.does(Role::Api) {
+        true => parts.recent.routes(),
+        false => Default::default(),
+    };
+    let server = Server::start(settings.http_port, parts.health(settings), routes, &parts.stop)?;
+    embed::describe_metrics();
+    parts.create_topics(settings.kafka.partitions);
+    parts.work(settings)?;
+    drop(server);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the roles share.
+struct Parts {
+    bus: Arc<Kafka>,
+    model: Model,
+    dictionary: Dictionary,
+    names: Names,
+    stop: Stop,
+    recent: Recent,
+}
+
+/// The model with its caches in front: memory, then Redis.
+struct Model {
+    triton: Arc<Triton>,
+    redis: Option<Arc<Redis>>,
+    embedder: Box<dyn Embedder>,
+}
+
+impl Model {
+    fn new(settings: &Settings) -> Result<Model> {
+        let profile = settings.model.model_profile;
+        let ModelArgs { triton_url, triton_model, .. } = &settings.model;
+        let triton = Arc::new(Triton::new(TritonSettings {
+            served_as: triton_model.clone(),
+            dimension: Some(profile.dimension),
+            ..TritonSettings::new(triton_url, profile.model)
+        })?);
+        let RedisArgs { redis_host, redis_port, redis_password } = &settings.redis;
+        let redis = match &**redis_host {
+            "" => None,
+            host => Some(Arc::new(Redis::new(&RedisSettings {
+                password: redis_password.clone(),
+                dimension: Some(profile.dimension),
+                ..RedisSettings::new(host, *redis_port)
+            })?)),
+        };
+        let behind: Box<dyn Embedder> = match &redis {
+            Some(redis) => Box::new(Cached::new(Arc::clone(redis), Arc::clone(&triton))),
+            None => Box::new(Arc::clone(&triton)),
+        };
+        let embedder = Box::new(SingleFlight::new(Cached::new(Memory::default(), behind)));
+        Ok(Model { triton, redis, embedder })
+    }
+}
+
+impl Parts {
+    fn health(&self, settings: &Settings) -> Health {
+        let bus = Arc::clone(&self.bus);
+        let kafka = move || bus.check().map_err(|error| error.to_string());
+        let mut health = Health::new().with("kafka", Need::Required, Box::new(kafka));
+        if settings.does(Role::Match) {
+            let triton = Arc::clone(&self.model.triton);
+            let probe = move || triton.probe().map_err(|error| error.to_string());
+            health = health.with("triton", Need::Required, Box::new(probe));
+            if let Some(redis) = &self.model.redis {
+                let redis = Arc::clone(redis);
+                let ping = move || redis.ping().map_err(|error| error.to_string());
+                health = health.with("redis", Need::Optional, Box::new(ping));
+            }
+        }
+        health
+    }
+
+    /// Makes the topics. A broker that does not permit it may make them itself when they are used.
+    fn create_topics(&self, partitions: i32) {
+        while !self.stop.is_stopped() {
+            match self.names.create(self.bus.as_ref(), partitions) {
+                Ok(()) => return,
+                Err(BusError::Refused(reason)) => {
+                    tracing::warn!(
+                        reason,
+                        "topics cannot be made here; the broker is to make them"
+                    );
+                    return;
+                }
+                Err(BusError::Unavailable(reason)) => {
+                    tracing::warn!(reason, "waiting for Kafka");
+                    self.stop.sleep(TOPICS_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Does the work of each role on a thread of its own. The first that cannot go on stops all.
+    fn work(&self, settings: &Settings) -> Result<()> {
+        let profile = settings.model.model_profile;
+        let thresholds = settings.thresholds.of(profile.model);
+        let window = settings.time.window.0;
+        let stopped = || self.stop.is_stopped();
+        let (bus, names) = (self.bus.as_ref(), &self.names);
+        let matching = MatchStage {
+            bus,
+            embedder: self.model.embedder.as_ref(),
+            dictionary: &self.dictionary,
+            thresholds,
+            zone: settings.time.log_tz.0.clone(),
+            max_ahead: settings.max_ahead.0,
+            names,
+            stopped: &stopped,
+        };
+        let linking = LinkStage {
+            bus,
+            dictionary: &self.dictionary,
+            judge: Judge {
+                model: profile.model.to_owned(),
+                thresholds,
+                window_seconds: window.as_secs_f64(),
+            },
+            rule: Rule::new(window, thresholds),
+            grace: settings.grace.0,
+            names,
+            stopped: &stopped,
+        };
+        let work = settings.roles.iter().map(|role| -> Work {
+            match role {
+                Role::Match => ("role match", Box::new(|| Ok(matching.run()?))),
+                Role::Link => ("role link", Box::new(|| Ok(linking.run()?))),
+                Role::Alert => (
+                    "role alert",
+                    Box::new(|| Ok(live::follow(bus, names, "alert", &stopped, tell)?)),
+                ),
+                Role::Api => {
+                    ("role api", Box::new(|| Ok(self.recent.follow(bus, names, &stopped)?)))
+                }
+            }
+        });
+        service::run_all(&self.stop, work.collect())
+    }
+}
+
+/// Tells of a link, in the log.
+fn tell(link: &[u8]) {
+    match serde_json::from_slice::<live::Told>(link) {
+        Ok(told) => tracing::info!(id = told.id, "link: {told}"),
+        Err(error) => tracing::warn!(%error, "a link that cannot be read"),
+    }
+}

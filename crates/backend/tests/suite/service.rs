@@ -1,0 +1,140 @@
+//! The backend as a service: settings, health, metrics.
+
+use std::process::Command;
+
+use crate::common::{Suite, free_port};
+
+fn backend(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backend"));
+    let output = command.args(arguments).envs(settings.iter().copied()).output().unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_bad_setting_is_refused_with_its_name() {
+    for (name, value, expected) in [
+        ("ROLES", "match,cook", "invalid value 'cook' for '--roles"),
+        ("HTTP_PORT", "99999", "invalid value '99999' for '--http-port"),
+        ("FORESHOCK_MODEL_PROFILE", "gpt", "must be one of: all-MiniLM-L6-v2, codebert"),
+        ("WINDOW", "soon", "give a time such as 24h"),
+        ("GRACE", "-1h", "must not be negative"),
+        ("LOG_TZ", "Mars/Olympus", "give a zone such as Europe/Moscow"),
+        ("PARTITIONS", "0", "0 is not in 1..=1000"),
+        ("REFERENCE_THRESHOLD", "2", "give a number from -1 to 1"),
+        ("ANOMALIES_CSV_PATH", "/nowhere/pairs.csv", "/nowhere/pairs.csv"),
+        ("TRITON_URL", "a b", "is no address"),
+        ("LOG_LEVEL", "loud,,=", "LOG_LEVEL"),
+    ] {
+        let dictionary = crate::common::data().join("anomalies_problems.csv");
+        let dictionary = ("ANOMALIES_CSV_PATH", dictionary.to_str().unwrap());
+        let (code, _, errors) = backend(&[], &[dictionary, (name, value)]);
+        assert!(matches!(code, Some(1 | 2)), "{name}={value}: {code:?} {errors}");
+        assert!(errors.contains(expected), "{name}={value}: {errors}");
+    }
+}
+
+#[test]
+fn help_lists_every_setting_with_its_variable() {
+    let (code, help, _) = backend(&["--help"], &[]);
+    assert_eq!(code, Some(0));
+    for variable in [
+        "ROLES",
+        "HTTP_PORT",
+        "KAFKA_BOOTSTRAP",
+        "TOPIC_PREFIX",
+        "SUITE",
+        "PARTITIONS",
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "TRITON_URL",
+        "TRITON_MODEL",
+        "FORESHOCK_MODEL_PROFILE",
+        "WINDOW",
+        "GRACE",
+        "MAX_AHEAD",
+        "LOG_TZ",
+        "ANOMALIES_CSV_PATH",
+        "REFERENCE_THRESHOLD",
+        "PAIR_THRESHOLD",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+    ] {
+        assert!(help.contains(&format!("[env: {variable}=")), "{variable}");
+    }
+}
+
+#[test]
+fn health_tells_the_truth_about_a_model_of_other_dimensions() {
+    let mut suite = Suite::new();
+    suite.name = testing::unique("wrong");
+    let port = free_port();
+    let log = suite.folder.path().join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backend"));
+    command
+        .env("KAFKA_BOOTSTRAP", &suite.kafka)
+        .env("SUITE", &suite.name)
+        .env("ANOMALIES_CSV_PATH", &suite.dictionary)
+        .env("TRITON_URL", &suite.triton)
+        .env("REDIS_HOST", "")
+        .env("HTTP_PORT", port.to_string())
+        .env("FORESHOCK_MODEL_PROFILE", "codebert")
+        .stderr(std::fs::File::create(&log).unwrap());
+    let status = command.status().unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("has 384 dimensions, the profile codebert expects 768"), "{log}");
+}
+
+#[test]
+fn the_healthcheck_command_asks_the_service() {
+    let suite = Suite::new();
+    let port = free_port().to_string();
+    let (code, _, errors) = backend(&["healthcheck", "--http-port", &port], &[]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("not ready: port"), "{errors}");
+    let backend_process = suite.backend("match,link");
+    backend_process.wait_until_ready();
+    let port = backend_process.port.to_string();
+    let (code, _, errors) = backend(&["healthcheck", "--http-port", &port], &[]);
+    assert_eq!(code, Some(0), "{errors}");
+}
+
+#[test]
+fn metrics_are_there_by_name() {
+    let suite = Suite::new();
+    std::fs::write(
+        suite.logs().join("a.log"),
+        "2026-03-01T10:00:00 WARNING db: apply queue of the replica keeps growing\n\
+         2026-03-01T10:10:00 ERROR db: Replica fell out of step with primary\n\
+         2026-03-01T10:10:01 INFO db: fine\n",
+    )
+    .unwrap();
+    let backend = suite.backend("match,link");
+    backend.wait_until_ready();
+    assert!(suite.replay(&[]).wait());
+    suite.reader("links").wait_for("the link", |seen| !seen.is_empty());
+    let (_, metrics) = backend.get("/metrics").unwrap();
+    for name in [
+        "foreshock_events_read_total",
+        "foreshock_events_skipped_total",
+        "foreshock_events_matched_total",
+        "foreshock_links_total",
+        "foreshock_events_late_total",
+        "foreshock_dead_letters_total",
+        "foreshock_cache_hits_total",
+        "foreshock_cache_misses_total",
+        "foreshock_model_seconds",
+        "foreshock_link_latency_seconds",
+        "foreshock_behind_seconds",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(name), "{name} in\n{metrics}");
+    }
+    backend.wait_for("/metrics", |_, text| {
+        text.contains("foreshock_window_events") && text.contains("foreshock_consumer_lag")
+    });
+    let (status, health) = backend.get("/health").unwrap();
+    assert_eq!(status, 200);
+    assert!(health.contains(r#""name":"kafka","need":"required","ok":true"#), "{health}");
+}

@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# Proves the suite of docker-compose.yml: builds and starts it, waits until every service is healthy,
+# reads foreshock.links until it has the links of data/, sees replay end its second loop without a
+# link too many, and removes everything. Prints what it does. Needs the suite's ports; its containers
+# and volumes are a project of their own (foreshock-check), so those of the suite are not touched.
+#
+#   --minilm  with docker-compose.minilm.yml, and exactly the links of data/expected_links.csv; without
+#             it CodeBERT is fetched, whose links differ: at least one must come
+#   --keep    leave it running
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+HEALTHY=1500 # seconds for all services; CodeBERT is fetched meanwhile
+LINKS=300    # seconds for the links, and again for the second loop
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf 'compose_check: %s\n' "$*" >&2; exit 1; }
+
+files=(-f docker-compose.yml) minilm=false keep=false
+for argument; do
+  case $argument in
+    --minilm) minilm=true files+=(-f docker-compose.minilm.yml) ;;
+    --keep) keep=true ;;
+    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit ;;
+    *) fail "$argument is not known: see --help" ;;
+  esac
+done
+
+command=(docker compose)
+"${command[@]}" version >/dev/null 2>&1 || command=(docker-compose)
+command -v "${command[0]}" >/dev/null || fail "needs Docker Compose"
+
+export FORESHOCK_CACHE=${FORESHOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/foreshock}
+if $minilm && [ ! -f "$FORESHOCK_CACHE/models/all-MiniLM-L6-v2/model.onnx" ]; then
+  fail "there is no model in $FORESHOCK_CACHE: fetch it with \`foreshock model\` (cargo run --release -- model)"
+fi
+
+# The settings of this check, and nothing of the user's .env or shell.
+project=foreshock-check
+scratch=$(mktemp -d)
+printf '%s\n' SPEED=0 JITTER_MS=0 >"$scratch/env"
+unset SPEED JITTER_MS TIMESTAMPS TOPIC_PREFIX ROLES LOG_TZ WINDOW GRACE MAX_AHEAD REFERENCE_THRESHOLD \
+  PAIR_THRESHOLD LOG_LEVEL TELEGRAM_BOT_TOKEN
+compose() { "${command[@]}" --env-file "$scratch/env" --project-name $project "${files[@]}" "$@"; }
+
+# What Docker has of the project.
+left() {
+  local label=label=com.docker.compose.project=$project
+  docker ps --all --filter $label --format 'container {{.Names}}'
+  docker volume ls --filter $label --format 'volume {{.Name}}'
+  docker network ls --filter $label --format 'network {{.Name}}'
+}
+
+finish() {
+  local code=$?
+  if [ $code != 0 ]; then
+    say "what the services said last"
+    compose ps || true
+    compose logs --tail 20 || true
+  fi
+  if $keep; then
+    say "left running; ${command[*]} --project-name $project ${files[*]} down --volumes removes it"
+  else
+    say "down --volumes"
+    compose down --volumes --remove-orphans || code=1
+    if [ -n "$(left)" ]; then
+      left
+      echo "compose_check: this is left of it" >&2
+      code=1
+    else
+      echo "nothing is left: no container, no volume, no network"
+    fi
+  fi
+  rm -rf "$scratch"
+  if [ $code = 0 ]; then say passed; else say FAILED; fi
+  exit $code
+}
+
+# Each service of the suite and its state of health, one a line.
+health() {
+  local service id
+  for service in $(compose config --services); do
+    id=$(compose ps --quiet "$service")
+    printf '%s %s\n' "$service" \
+      "$(docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$id" 2>/dev/null || echo missing)"
+  done
+}
+
+# until_true SECONDS WHAT COMMAND…: tries every two seconds
+until_true() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    if [ $SECONDS -ge $end ]; then fail "$what"; fi
+    sleep 2
+  done
+}
+
+all_healthy() {
+  health >"$scratch/health"
+  [ -s "$scratch/health" ] && ! grep -qv ' healthy$' "$scratch/health"
+}
+
+# The values of foreshock.links, all there are now. The consumer ends when nothing comes, with an error.
+read_links() {
+  compose exec -T kafka timeout 60 kafka-console-consumer --bootstrap-server kafka:29092 \
+    --topic foreshock.links --from-beginning --timeout-ms 5000 --isolation-level read_committed \
+    --consumer-property allow.auto.create.topics=false 2>/dev/null >"$scratch/links" || true
+}
+
+# Compares them with data/expected_links.csv. Fails with 1 while some are missing, with 2 if there are others.
+compare() {
+  python3 - "$scratch/links" data/expected_links.csv $minilm <<'END'
+import csv, json, sys
+
+found, ids = set(), []
+for line in open(sys.argv[1], encoding="utf-8"):
+    link = json.loads(line)
+    ids.append(link["id"])
+    anomaly, problem = link["anomaly"], link["problem"]
+    found.add((anomaly["id"], problem["id"], anomaly["event"]["file"], anomaly["event"]["line"],
+               problem["event"]["file"], problem["event"]["line"]))
+with open(sys.argv[2], encoding="utf-8") as file:
+    expected = {(int(row["anomaly_id"]), int(row["problem_id"]), row["anomaly_file"], int(row["anomaly_line"]),
+                 row["problem_file"], int(row["problem_line"])) for row in csv.DictReader(file)}
+print(f"{len(ids)} records of {len(set(ids))} links: {len(found & expected)} of the {len(expected)} "
+      f"expected ones, {len(found - expected)} others")
+if sys.argv[3] != "true":
+    sys.exit(not found)
+for link in sorted(found - expected):
+    print("not expected:", *link)
+sys.exit(2 if found - expected else 1 if expected - found else 0)
+END
+}
+
+links_are_there() {
+  local code=0
+  read_links
+  compare || code=$?
+  if [ $code = 2 ]; then fail "there are links that data/expected_links.csv does not have"; fi
+  return $code
+}
+
+second_loop() {
+  compose logs --no-color replay >"$scratch/log" 2>&1
+  grep -m 1 'loop ends.*number=2\b' "$scratch/log"
+}
+
+trap finish EXIT
+if [ -n "$(left)" ]; then
+  say "removing what an earlier check left"
+  compose down --volumes --remove-orphans
+fi
+
+say "${command[*]} ${files[*]} up --build -d"
+compose up --build -d
+
+say "every service healthy?"
+until_true $HEALTHY "not every service became healthy" all_healthy
+cat "$scratch/health"
+
+say "the links of data/ in foreshock.links?"
+until_true $LINKS "not all links came" links_are_there
+
+say "vectors in Redis?"
+vectors=$(compose exec -T redis redis-cli dbsize)
+echo "$vectors"
+[ "${vectors//[!0-9]/}" -gt 0 ] || fail "the cache is not used"
+
+say "does replay go on with a second loop, which adds no link?"
+until_true $LINKS "replay did not end its second loop" second_loop
+sleep 15 # what the second loop may add by mistake, it has added by then
+links_are_there || fail "links are gone"

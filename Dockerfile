@@ -16,7 +16,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 # How many compilers run at once: each may want a gigabyte.
 ARG JOBS=default
-ARG BUILD="cargo build --release --locked --package backend --package replay --features replay/kafka"
+ARG BUILD="cargo build --release --locked --package backend --package replay"
 WORKDIR /src
 # A layer that lasts until a manifest changes.
 COPY --from=manifests /src .

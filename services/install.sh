@@ -21,6 +21,7 @@ look() {
   need have make -- make
   need have protoc -- protobuf-compiler
   need have redis-server -- redis-server
+  need have kcat -- kcat
   need have_java "Java 17 or later" -- openjdk-17-jre-headless
   need have mvn -- maven
   need have_python "python3.11 with venv and libpython3.11" -- python3.11 python3.11-venv libpython3.11

@@ -9,7 +9,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use embed::EmbedError;
 use live::StageError;
 use parse::Limits;
-use service::LogArgs;
 use service::args::{DictionaryArgs, ThresholdArgs, TimeArgs, Window};
 
 use crate::show;
@@ -81,7 +80,14 @@ pub struct LiveArgs {
     pub log_dir: PathBuf,
 
     /// How many times as fast as it happened; 0: as fast as possible
-    #[arg(long, env = "SPEED", default_value_t = 0.0, value_parser = speed, value_name = "TIMES")]
+    #[arg(
+        long,
+        env = "SPEED",
+        default_value_t = 0.0,
+        value_parser = speed,
+        allow_negative_numbers = true,
+        value_name = "TIMES"
+    )]
     pub speed: f64,
 
     /// The longest random delay of a line, in milliseconds
@@ -110,8 +116,9 @@ pub struct LiveArgs {
     pub thresholds: ThresholdArgs,
     #[command(flatten)]
     pub model: ModelArgs,
-    #[command(flatten)]
-    pub logs: LogArgs,
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long, env = "LOG_LEVEL", default_value = "warn", value_name = "LEVEL")]
+    pub log_level: String,
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -13,7 +13,7 @@ use linking::Rule;
 use live::{LinkStage, MatchStage, Names, Told};
 use replay::{Replayed, Timestamps};
 use report::Judge;
-use service::{Health, Server, Stop, Work};
+use service::{Health, LogArgs, LogFormat, Server, Stop, Work};
 
 use crate::cli::{Exit, LiveArgs};
 use crate::model;
@@ -29,7 +29,14 @@ const MAX_AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// `foreshock live`.
 pub fn run(arguments: &LiveArgs) -> Result<Exit> {
     let started = Instant::now();
-    arguments.logs.start()?;
+    let log_level = arguments.log_level.clone();
+    LogArgs { log_level, log_format: LogFormat::Text }.start()?;
+    let folder = &arguments.log_dir;
+    anyhow::ensure!(
+        folder.is_dir(),
+        "{}: no such folder. Name the folder of the logs with --log-dir or LOG_DIR",
+        folder.display()
+    );
     let dictionary = parse::dictionary::read(&arguments.dictionary.dictionary)?;
     let model = model::open(&arguments.model)?;
     let stop = Stop::new();

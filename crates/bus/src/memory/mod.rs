@@ -84,8 +84,8 @@ impl Memory {
         Self::default()
     }
 
-    /// Whether every group is through with everything that was sent, so that nothing more comes
-    /// of it.
+    /// Whether everything that was sent was read, and every group is through with it, so that
+    /// nothing more comes of it.
     pub fn is_drained(&self) -> bool {
         self.shared.lock().is_drained()
     }

@@ -97,9 +97,10 @@ impl Queue {
             && self.bytes - oldest.before < BYTES / u64::from(part)
     }
 
-    /// Is every group that reads it through with everything?
+    /// Is some group, and every one that reads it, through with everything?
     pub(super) fn is_drained(&self) -> bool {
-        self.cursors.iter().all(|cursor| cursor.next >= self.end())
+        let is_unread = self.cursors.is_empty() && self.end() > 0;
+        !is_unread && self.cursors.iter().all(|cursor| cursor.next >= self.end())
     }
 
     /// The place of the group's cursor; a new group starts with the oldest record.

@@ -86,7 +86,7 @@ pub fn logs_of_data() -> Vec<PathBuf> {
 
 fn command(cache: &Path) -> Command {
     let mut command = cargo_bin_cmd!("foreshock");
-    for variable in ["ANOMALIES_CSV_PATH", "LOG_TZ", "FORESHOCK_MODEL"] {
+    for variable in ["ANOMALIES_CSV_PATH", "LOG_TZ", "LOG_DIR", "FORESHOCK_MODEL"] {
         command.env_remove(variable);
     }
     command.env("FORESHOCK_CACHE", cache);

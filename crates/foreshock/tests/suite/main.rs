@@ -7,5 +7,6 @@ mod bad_input;
 mod common;
 mod evaluate;
 mod lint_and_match;
+mod live;
 mod model;
 mod reports;

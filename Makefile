@@ -4,17 +4,16 @@ CACHE ?= $(or $(FORESHOCK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/foreshoc
 export FORESHOCK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench triton tools clean
+.PHONY: help run test check bench bench-stream suite services kafka redis triton tools clean
 
 help: ## List the tasks
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: ## Build, fetch the model, and find the links in data/
-	@mkdir -p out
-	cargo run --release -- analyze data/logs/*.txt \
-		-o out/links.csv -o out/links.xlsx -o out/links.json
+run: ## Build, fetch the model, and stream data/logs through: links are told as they are found
+	cargo run --release
 
-test: ## Build and pass all tests
+test: services ## Build and pass all tests, over a real Kafka, Redis and Triton
+	cargo run --release --quiet -- model --quiet
 	cargo test --release --workspace
 
 check: tools ## Formatting, lints, documentation, licences, advisories, unused dependencies
@@ -31,6 +30,22 @@ check: tools ## Formatting, lints, documentation, licences, advisories, unused d
 
 bench: ## Measure speed and memory, each beside its peer
 	cargo bench --package foreshock --bench analysis
+
+bench-stream: ## The same of the live path, with a real Kafka; ONLY=latency is one section of it
+	cargo build --release --package replay
+	cargo bench --package backend --bench stream -- $(ONLY)
+
+suite: ## Check that docker-compose.yml brings the suite up, finds the links of data/, and goes away
+	services/compose_check.sh --minilm
+
+services: ## Install what tests and the suite need from outside: Java, Maven, Redis, protoc …
+	services/install.sh
+
+kafka: ## Serve a real Kafka on this machine, without Docker
+	services/kafka.sh
+
+redis: ## Serve Redis on this machine, without Docker
+	services/redis.sh
 
 triton: ## Serve the model with a real Triton on this CPU, without Docker
 	triton/serve_cpu.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing the suite need beside Rust, where it is missing: with apt-get on
 # Debian and Ubuntu, as root or with sudo that asks no password. Elsewhere, or with --check, it only
-# says what is missing. Does nothing, at once, when all is there.
+# says what is missing. Does nothing, at once, when all is there. A service that tests find by
+# FORESHOCK_TEST_KAFKA, _REDIS or _TRITON is not run here, and what only it needs is not missing.
 set -euo pipefail
 
 case ${1:-} in
@@ -20,11 +21,15 @@ look() {
   need have g++ -- g++
   need have make -- make
   need have protoc -- protobuf-compiler
-  need have redis-server -- redis-server
   need have kcat -- kcat
-  need have_java "Java 17 or later" -- openjdk-17-jre-headless
-  need have mvn -- maven
-  need have_python "python3.11 with venv and libpython3.11" -- python3.11 python3.11-venv libpython3.11
+  if [ -z "${FORESHOCK_TEST_REDIS:-}" ]; then need have redis-server -- redis-server; fi
+  if [ -z "${FORESHOCK_TEST_KAFKA:-}" ]; then
+    need have_java "Java 17 or later" -- openjdk-17-jre-headless
+    need have mvn -- maven
+  fi
+  if [ -z "${FORESHOCK_TEST_TRITON:-}" ]; then
+    need have_python "python3.11 with venv and libpython3.11, on Linux x86_64" -- python3.11 python3.11-venv libpython3.11
+  fi
 }
 
 # need TEST WHAT -- PACKAGES: PACKAGES bring WHAT, which is here if `TEST WHAT` says so.
@@ -44,6 +49,7 @@ have_java() {
 
 # As triton/serve_cpu.sh looks for them.
 have_python() {
+  [ "$(uname -sm)" = "Linux x86_64" ] || return
   "${PYTHON:-python3.11}" - 2>/dev/null <<'END'
 import ensurepip, os, sys, sysconfig, venv
 folders = [sysconfig.get_config_var("LIBDIR"), sys.base_prefix + "/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"]
@@ -76,7 +82,7 @@ install() {
 
   # The package of Redis starts a daemon on port 6379, which nobody here wants.
   local policy=/usr/sbin/policy-rc.d daemon=
-  have redis-server || daemon=redis-server
+  case " ${wanted[*]} " in *' redis-server '*) daemon=redis-server ;; esac
   if [ -n "$daemon" ] && [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
     "${root[@]}" chmod 755 $policy

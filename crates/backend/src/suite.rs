@@ -47,7 +47,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     };
     let server = Server::start(settings.http_port, parts.health(settings), routes, &parts.stop)?;
     embed::describe_metrics();
-    parts.create_topics(settings.kafka.partitions);
+    parts.create_topics(settings);
     parts.work(settings)?;
     drop(server);
     tracing::info!("stopped");
@@ -117,9 +117,10 @@ impl Parts {
     }
 
     /// Makes the topics. A broker that does not permit it may make them itself when they are used.
-    fn create_topics(&self, partitions: i32) {
+    fn create_topics(&self, settings: &Settings) {
+        let (partitions, window) = (settings.kafka.partitions, settings.time.window.0);
         while !self.stop.is_stopped() {
-            match self.names.create(self.bus.as_ref(), partitions) {
+            match self.names.create(self.bus.as_ref(), partitions, window) {
                 Ok(()) => return,
                 Err(BusError::Refused(reason)) => {
                     tracing::warn!(

@@ -72,7 +72,7 @@ impl Suite<'_> {
     /// replay → match → link → the screen, until all is replayed and worked off.
     fn run(&self) -> Result<Replayed> {
         let stopped = || self.stop.is_stopped();
-        self.names.create(&self.bus, 1)?;
+        self.names.create(&self.bus, 1, self.arguments.time.window.0)?;
         let replayed = OnceLock::new();
         let replay = || {
             let _ = replayed.set(replay::run(&self.replay(), &self.bus, &stopped)?);

@@ -38,6 +38,8 @@ pub struct Windows<'d> {
     grace: SignedDuration,
     clock: Clock,
     by_problem: HashMap<u64, Window>,
+    /// The least offset of the events that are there.
+    oldest: Option<i64>,
 }
 
 /// The events of one problem.
@@ -83,7 +85,7 @@ impl<'d> Windows<'d> {
     /// No events yet. Events that come up to `grace` after later ones still link.
     pub fn new(dictionary: &'d Dictionary, rule: Rule, grace: SignedDuration) -> Windows<'d> {
         let (clock, by_problem) = (Clock::default(), HashMap::new());
-        Windows { dictionary, rule, grace, clock, by_problem }
+        Windows { dictionary, rule, grace, clock, by_problem, oldest: None }
     }
 
     /// Adds an event to the window of `problem`, and tells its links with what is there.
@@ -111,6 +113,7 @@ impl<'d> Windows<'d> {
         self.clock.see(second, time);
         window.join(self.dictionary, self.rule, problem, &matched, &mut on_link);
         window.side(matched.side).entry(text).or_default().insert(key, Kept { matched, offset });
+        self.oldest = Some(self.oldest.map_or(offset, |oldest| oldest.min(offset)));
         Added::New
     }
 
@@ -121,21 +124,28 @@ impl<'d> Windows<'d> {
             .clock
             .settled()
             .and_then(|seen| seen.checked_sub(self.rule.window).ok()?.checked_sub(self.grace).ok());
-        if let Some(horizon) = horizon {
-            let start = Key::start(horizon);
-            self.by_problem.retain(|_, window| {
-                for series in [&mut window.anomalies, &mut window.problems] {
-                    series.retain(|_, events| {
-                        if events.first_key_value().is_some_and(|(key, _)| *key < start) {
-                            *events = events.split_off(&start);
-                        }
-                        !events.is_empty()
-                    });
-                }
-                !(window.anomalies.is_empty() && window.problems.is_empty())
-            });
+        if horizon.is_some_and(|horizon| self.forget_before(&Key::start(horizon))) {
+            self.oldest = self.events().map(|kept| kept.offset).min();
         }
-        self.events().map(|kept| kept.offset).min()
+        self.oldest
+    }
+
+    /// Forgets events, and returns whether there were any.
+    fn forget_before(&mut self, start: &Key) -> bool {
+        let mut any = false;
+        let mut forget = |events: &mut Series| {
+            if events.first_key_value().is_some_and(|(key, _)| key < start) {
+                *events = events.split_off(start);
+                any = true;
+            }
+            !events.is_empty()
+        };
+        self.by_problem.retain(|_, window| {
+            window.anomalies.retain(|_, events| forget(events));
+            window.problems.retain(|_, events| forget(events));
+            !(window.anomalies.is_empty() && window.problems.is_empty())
+        });
+        any
     }
 
     /// How many events are there.

@@ -26,6 +26,7 @@ mod wire;
 use std::time::Duration;
 
 use bus::{Bus, BusError, NewTopic};
+use jiff::SignedDuration;
 
 pub use follow::{follow, follow_dead_letters};
 pub use links::LinkStage;
@@ -33,7 +34,7 @@ pub use matches::MatchStage;
 pub use stage::{StageError, now};
 pub use told::{Event, Found, Told};
 
-/// How long matches are kept: to rebuild windows after a longer outage, and to look into.
+/// How long matches are kept at least: to rebuild windows after a longer outage, and to look into.
 const MATCHES_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long links and dead letters are kept.
@@ -78,14 +79,21 @@ impl Names {
         format!("{}-{stage}", self.own)
     }
 
-    /// Makes the topics of the suite, where they are not there yet.
+    /// Makes the topics of the suite, where they are not there yet. Matches are kept for twice the
+    /// window at least, since windows are rebuilt of them.
     ///
     /// # Errors
     /// As [`Bus::create_topics`].
-    pub fn create(&self, bus: &dyn Bus, partitions: i32) -> Result<(), BusError> {
+    pub fn create(
+        &self,
+        bus: &dyn Bus,
+        partitions: i32,
+        window: SignedDuration,
+    ) -> Result<(), BusError> {
+        let kept = MATCHES_KEPT.max(window.unsigned_abs().saturating_mul(2));
         let (matches, links, dead) = (self.matches(), self.links(), self.dead_letters());
         bus.create_topics(&[
-            NewTopic { name: &matches, partitions, retention: MATCHES_KEPT },
+            NewTopic { name: &matches, partitions, retention: kept },
             NewTopic { name: &links, partitions, retention: LINKS_KEPT },
             NewTopic { name: &dead, partitions: 1, retention: LINKS_KEPT },
         ])

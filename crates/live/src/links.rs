@@ -29,6 +29,9 @@ const PUBLISH: usize = 4 * 1024 * 1024;
 /// How often windows forget, and positions without links are committed.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
+/// How many names of files are remembered, to share them.
+const FILES: usize = 10_000;
+
 /// How often late events are spoken of, at most.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -299,12 +302,14 @@ impl<'s> Work<'s> {
 
 /// Lets the events of one file share its name.
 fn intern(files: &mut HashSet<Arc<str>>, file: &mut Arc<str>) {
-    match files.get(file) {
-        Some(known) => *file = Arc::clone(known),
-        None => {
-            files.insert(Arc::clone(file));
-        }
+    if let Some(known) = files.get(file) {
+        *file = Arc::clone(known);
+        return;
     }
+    if files.len() >= FILES {
+        files.clear();
+    }
+    files.insert(Arc::clone(file));
 }
 
 /// Late events that were not spoken of yet.

@@ -2,7 +2,8 @@
 //!
 //! Each runs from its script in `services/` or `triton/`, on free ports of 127.0.0.1 with data of its own,
 //! and ends with the test process, whatever ends that. A test that stops or pauses its service starts one
-//! for itself; all others share [`kafka`], [`redis`] and [`triton`], and keep apart by [`unique`] names.
+//! for itself, where [`own_services`] can be; all others share [`kafka`], [`redis`] and [`triton`], and
+//! keep apart by [`unique`] names.
 
 #[cfg(not(unix))]
 compile_error!("services are controlled by signals: run the tests on Unix");
@@ -12,8 +13,10 @@ mod process;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use process::{Kind, Service};
@@ -180,6 +183,51 @@ pub fn triton() -> &'static str {
         Some(address) => address,
         None => OWN.get_or_init(Triton::start).grpc(),
     }
+}
+
+/// Whether a test can start services of its own here. Where it cannot, but those that tests share are
+/// named by `FORESHOCK_TEST_KAFKA`, `_REDIS` and `_TRITON`, it says that the test is skipped.
+///
+/// # Panics
+///
+/// Where neither is so, with what `services/install.sh` misses.
+pub fn own_services() -> bool {
+    const NAMES: [&str; 3] =
+        ["FORESHOCK_TEST_KAFKA", "FORESHOCK_TEST_REDIS", "FORESHOCK_TEST_TRITON"];
+    static OWN: OnceLock<Result<bool, String>> = OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        if check(&NAMES).is_ok() {
+            return Ok(true);
+        }
+        check(&[]).map(|()| false)
+    });
+    let own = *own.as_ref().unwrap_or_else(|missing| panic!("{missing}"));
+    if !own {
+        let thread = thread::current();
+        let test = thread.name().filter(|name| *name != "main").unwrap_or("this test");
+        // Past the macros, whose words the runner keeps back when a test passes.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {test} stops services of its own, and they cannot be started here \
+             (services/install.sh --check says what is missing, when no FORESHOCK_TEST_* is set)"
+        );
+    }
+    own
+}
+
+/// What `services/install.sh` misses when these variables are not set.
+fn check(without: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(process::workspace().join("services/install.sh"));
+    command.arg("--check");
+    for name in without {
+        command.env_remove(name);
+    }
+    let output =
+        command.output().map_err(|error| format!("cannot run services/install.sh: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// A name that no other test uses, on this machine or another: for topics, groups and keys.

@@ -224,7 +224,8 @@ fn free_port() -> u16 {
     panic!("no free port from {FIRST} to {}", FIRST + COUNT);
 }
 
-fn workspace() -> PathBuf {
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

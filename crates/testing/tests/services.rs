@@ -14,6 +14,9 @@ fn connects(address: &str) -> bool {
 
 #[test]
 fn a_kafka_comes_and_goes() {
+    if !testing::own_services() {
+        return;
+    }
     let mut kafka = Kafka::start();
     let bootstrap = kafka.bootstrap().to_owned();
     assert!(connects(&bootstrap));
@@ -31,6 +34,9 @@ fn a_kafka_comes_and_goes() {
 
 #[test]
 fn a_redis_comes_and_goes() {
+    if !testing::own_services() {
+        return;
+    }
     let mut redis = Redis::start();
     let address = address(&redis);
     assert_eq!(ask(&address, "PING\r\n"), "+PONG\r\n");
@@ -47,6 +53,9 @@ fn a_redis_comes_and_goes() {
 
 #[test]
 fn a_triton_comes_and_goes() {
+    if !testing::own_services() {
+        return;
+    }
     let mut triton = Triton::start();
     let (grpc, http) = (triton.grpc().to_owned(), triton.http().to_owned());
     assert!(connects(&grpc) && connects(&http));
@@ -83,6 +92,9 @@ fn holds_a_redis() {
 
 #[test]
 fn a_killed_test_leaves_nothing_behind() {
+    if !testing::own_services() {
+        return;
+    }
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
     command.args(["holds_a_redis", "--exact", "--ignored", "--nocapture"]);

@@ -146,6 +146,9 @@ fn two_models_of_one_name_that_share_a_redis_never_take_each_others_vectors() {
 
 #[test]
 fn a_redis_that_was_emptied_is_filled_again() {
+    if !testing::own_services() {
+        return;
+    }
     let server = testing::Redis::start();
     let (model, chain) = chain(&Arc::new(redis(server.address())));
     let texts = texts(600);
@@ -160,6 +163,9 @@ fn a_redis_that_was_emptied_is_filled_again() {
 
 #[test]
 fn a_redis_that_stops_is_done_without_and_used_again_when_it_is_back() {
+    if !testing::own_services() {
+        return;
+    }
     let mut server = testing::Redis::start();
     let redis = Arc::new(redis(server.address()));
     let (model, chain) = chain(&redis);
@@ -186,6 +192,9 @@ fn a_redis_that_stops_is_done_without_and_used_again_when_it_is_back() {
 
 #[test]
 fn a_redis_that_is_silent_is_waited_for_once_and_used_again_when_it_speaks() {
+    if !testing::own_services() {
+        return;
+    }
     let server = testing::Redis::start();
     let redis = Arc::new(redis(server.address()));
     let (model, chain) = chain(&redis);
@@ -209,6 +218,9 @@ fn a_redis_that_is_silent_is_waited_for_once_and_used_again_when_it_speaks() {
 
 #[test]
 fn a_redis_that_refuses_is_done_without() {
+    if !testing::own_services() {
+        return;
+    }
     let server = testing::Redis::start();
     let redis = Arc::new(redis(server.address()));
     let (model, chain) = chain(&redis);

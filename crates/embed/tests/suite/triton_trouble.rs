@@ -31,6 +31,9 @@ fn refused(result: Result<impl Sized, EmbedError>, temporary: bool, words: &[&st
 
 #[test]
 fn a_triton_that_stops_is_missed_for_a_while_and_the_same_client_goes_on() {
+    if !testing::own_services() {
+        return;
+    }
     onnx();
     let mut server = testing::Triton::start();
     let address = server.grpc().to_owned();
@@ -53,6 +56,9 @@ fn a_triton_that_stops_is_missed_for_a_while_and_the_same_client_goes_on() {
 
 #[test]
 fn a_triton_that_is_silent_is_missed_after_the_deadline_and_goes_on_when_it_speaks() {
+    if !testing::own_services() {
+        return;
+    }
     onnx();
     let server = testing::Triton::start();
     let triton = impatient_client(server.grpc());
@@ -65,6 +71,9 @@ fn a_triton_that_is_silent_is_missed_after_the_deadline_and_goes_on_when_it_spea
 
 #[test]
 fn a_dead_model_is_found_out_though_triton_says_it_is_ready() {
+    if !testing::own_services() {
+        return;
+    }
     onnx();
     let server = testing::Triton::start();
     let triton = client(server.grpc());
@@ -160,6 +169,9 @@ fn what_is_no_address_is_refused_at_once() {
 
 #[test]
 fn what_is_cached_is_there_while_triton_is_away() {
+    if !testing::own_services() {
+        return;
+    }
     onnx();
     let mut server = testing::Triton::start();
     let cached = Cached::new(Memory::default(), client(server.grpc()));
@@ -171,6 +183,9 @@ fn what_is_cached_is_there_while_triton_is_away() {
 
 #[test]
 fn another_model_of_the_same_dimensions_is_not_taken_for_the_former_one() {
+    if !testing::own_services() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let model = copied_model(folder.path());
     let served = Served::start(&model, None, &[]);
@@ -195,6 +210,9 @@ fn another_model_of_the_same_dimensions_is_not_taken_for_the_former_one() {
 
 #[test]
 fn batches_are_no_larger_than_the_model_takes() {
+    if !testing::own_services() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let model = copied_model(folder.path());
     // The model of triton/ once more, under another name, taking 5 texts at a time.

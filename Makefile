@@ -4,7 +4,7 @@ CACHE ?= $(or $(FORESHOCK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/foreshoc
 export FORESHOCK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-stream suite services kafka redis triton tools clean
+.PHONY: help run test check bench bench-stream suite services kafka redis triton model tools clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -12,8 +12,7 @@ help: ## List the tasks
 run: ## Build, fetch the model, and stream data/logs through: links are told as they are found
 	cargo run --release
 
-test: services ## Build and pass all tests, over a real Kafka, Redis and Triton
-	cargo run --release --quiet -- model --quiet
+test: services model ## Build and pass all tests, over a real Kafka, Redis and Triton
 	cargo test --release --workspace
 
 check: tools ## Formatting, lints, documentation, licences, advisories, unused dependencies
@@ -35,7 +34,7 @@ bench-stream: ## The same of the live path, with a real Kafka; ONLY=latency is o
 	cargo build --release --package replay
 	cargo bench --package backend --bench stream -- $(ONLY)
 
-suite: ## Check that docker-compose.yml brings the suite up, finds the links of data/, and goes away
+suite: model ## Check that docker-compose.yml brings the suite up, finds the links of data/, and goes away
 	services/compose_check.sh --minilm
 
 services: ## Install what tests and the suite need from outside: Java, Maven, Redis, protoc …
@@ -47,8 +46,11 @@ kafka: ## Serve a real Kafka on this machine, without Docker
 redis: ## Serve Redis on this machine, without Docker
 	services/redis.sh
 
-triton: ## Serve the model with a real Triton on this CPU, without Docker
+triton: model ## Serve the model with a real Triton on this CPU, without Docker
 	triton/serve_cpu.sh
+
+model: ## Fetch the laptop's model, if it is not here yet
+	cargo run --release --quiet -- model --quiet
 
 tools: ## Install what `make check` needs
 	@command -v cargo-machete >/dev/null || cargo install --locked cargo-machete@0.9.2

@@ -61,6 +61,16 @@ impl<'a> LogLine<'a> {
     }
 }
 
+/// The level of a record that begins as replay writes it, told without reading the rest: nineteen
+/// lines of twenty are of no interest.
+pub fn level_at_a_glance(payload: &[u8]) -> Option<Level> {
+    let rest = payload.strip_prefix(br#"{"timestamp":""#)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let rest = rest[end..].strip_prefix(br#"","level":""#)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    rest[end..].starts_with(b"\",").then(|| Level::from_word(&rest[..end]))?
+}
+
 /// An event that matched a text, on its way to the window of one problem.
 #[derive(Serialize, Deserialize)]
 pub struct MatchRecord<'a> {
@@ -273,6 +283,24 @@ mod tests {
         assert!(reason(b"{\"timestamp\":1}").contains("invalid type: integer"));
         assert!(reason(b"\xff\xfe").contains("not a log line in JSON"));
         assert!(reason(&vec![b' '; LARGEST + 1]).contains("262145 bytes"));
+    }
+
+    #[test]
+    fn a_level_is_told_at_a_glance_only_where_nothing_can_be_mistaken() {
+        let level = |text: &str| level_at_a_glance(text.as_bytes());
+        assert_eq!(level(r#"{"timestamp":"t","level":"INFO","#), Some(Level::Other));
+        assert_eq!(level(r#"{"timestamp":"t","level":"WARN","message":"#), Some(Level::Warning));
+        for text in [
+            r#"{"timestamp":"t","level":"INFO"#,
+            r#"{"timestamp":"t","level":"HELLO","#,
+            r#"{"timestamp":"t\","level":"INFO","#,
+            r#"{"timestamp":"t","level":"INFO\","#,
+            r#"{"level":"INFO","timestamp":"t"}"#,
+            "INFO",
+            "",
+        ] {
+            assert_eq!(level(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
@@ -47,9 +48,12 @@ impl Committer {
         self.busy = self.lists.send(list).is_ok();
     }
 
-    /// The answer, when it has come, once.
-    pub(super) fn result(&mut self) -> Option<KafkaResult<()>> {
-        let result = self.results.try_recv().ok()?;
+    /// The answer, when it has come or comes within `wait`, once.
+    pub(super) fn result(&mut self, wait: Duration) -> Option<KafkaResult<()>> {
+        if !self.busy {
+            return None;
+        }
+        let result = self.results.recv_timeout(wait).ok()?;
         self.busy = false;
         Some(result)
     }

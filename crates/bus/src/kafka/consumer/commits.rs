@@ -32,7 +32,7 @@ impl KafkaConsumer {
 
     /// Makes the newest positions known to the group, once a second.
     pub(super) fn commit_when_due(&mut self) {
-        self.hear_commit();
+        self.hear_commit(Duration::ZERO);
         if !self.is_committing() && self.sent.elapsed() >= COMMIT {
             self.send_positions();
         }
@@ -52,9 +52,9 @@ impl KafkaConsumer {
         }
     }
 
-    /// Notes the answer to the last commit.
-    fn hear_commit(&mut self) {
-        match self.committer.as_mut().and_then(Committer::result) {
+    /// Notes the answer to the last commit, if it comes within `wait`.
+    fn hear_commit(&mut self, wait: Duration) {
+        match self.committer.as_mut().and_then(|committer| committer.result(wait)) {
             Some(Ok(())) => self.mark_sent(Commit::Kept),
             Some(Err(error)) => self.commit_failed(&error),
             None => {}
@@ -76,14 +76,15 @@ impl KafkaConsumer {
 
     /// Waits for the answer to the last commit. A new one must not be overtaken by it.
     pub(super) fn await_commit(&mut self, deadline: Instant) -> Result<(), BusError> {
-        self.hear_commit();
+        // It mostly comes within milliseconds.
+        self.hear_commit(PAUSE);
         while self.is_committing() {
             if Instant::now() >= deadline {
                 return Err(BusError::Unavailable("Kafka does not answer a commit".to_owned()));
             }
             self.pause()?;
-            self.serve(PAUSE)?;
-            self.hear_commit();
+            self.serve(Duration::ZERO)?;
+            self.hear_commit(PAUSE);
         }
         Ok(())
     }

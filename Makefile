@@ -15,10 +15,11 @@ run: ## Build, fetch the model, and stream data/logs through: links are told as 
 test: services model ## Build and pass all tests, over a real Kafka, Redis and Triton
 	cargo test --release --workspace
 
+# In the release profile, as all else, so that librdkafka and SQLite are compiled once.
 check: tools ## Formatting, lints, documentation, licences, advisories, unused dependencies
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 	cargo machete
 	cargo deny --log-level error check bans licenses sources
 	@if cargo deny --log-level error fetch db 2>/dev/null; then \

@@ -76,14 +76,10 @@ finish() {
   exit $code
 }
 
-# Each service of the suite and its state of health, one a line.
+# Each service that was started and its state of health, one a line.
 health() {
-  local service id
-  for service in $(compose config --services); do
-    id=$(compose ps --quiet "$service")
-    printf '%s %s\n' "$service" \
-      "$(docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$id" 2>/dev/null || echo missing)"
-  done
+  docker ps --all --quiet --filter label=com.docker.compose.project=$project | xargs -r docker inspect --format \
+    '{{index .Config.Labels "com.docker.compose.service"}} {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}'
 }
 
 # until_true SECONDS WHAT COMMAND…: tries every two seconds

@@ -32,7 +32,7 @@ const COUNTED: usize = 30;
 const KNOWN_OF: usize = 2;
 
 /// The window, in seconds.
-const WINDOW: i64 = 15;
+const WINDOW: i64 = 8;
 
 /// How long the last links may take.
 const REST: Duration = Duration::from_secs(2);

@@ -16,6 +16,9 @@ use crate::{BusError, MAX_RECORD, Outgoing, Producer};
 /// How long a producer that is dropped waits for what was accepted.
 const DROP: Duration = Duration::from_secs(3);
 
+/// The shortest and the longest pause between two looks at whether all is sent.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
+
 /// After so many records librdkafka's news are looked at.
 const NEWS: u32 = 256;
 
@@ -33,7 +36,9 @@ impl KafkaProducer {
             .set("max.in.flight.requests.per.connection", "5")
             // A broker that is away is waited for: 0 is without end.
             .set("message.timeout.ms", "0")
-            .set("linger.ms", "5");
+            // Longer, and nothing is gained when there is much to send: batches grow by themselves
+            // while those before them are on their way.
+            .set("linger.ms", "1");
         let producer = config.create_with_context(Deliveries::default());
         Ok(Self { producer: producer.map_err(|error| refused(&error))?, sent: 0 })
     }
@@ -101,15 +106,15 @@ pub(super) fn enqueue(
 /// Waits until nothing waits to be sent, and returns whether that is so. rdkafka's own flush
 /// sleeps on when all is sent, a tenth of a second each time.
 pub(super) fn drain(producer: &BaseProducer<Deliveries>, deadline: Instant) -> bool {
-    let mut pause = Duration::from_millis(1);
+    let began = Instant::now();
     producer.poll(Duration::ZERO);
     while producer.in_flight_count() > 0 {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
         }
-        producer.poll(pause.min(left));
-        pause = (pause * 2).min(Duration::from_millis(50));
+        // Successes wake nobody up: the longer it has taken, the less a late look matters.
+        producer.poll((began.elapsed() / 4).clamp(PAUSES[0], PAUSES[1]).min(left));
     }
     true
 }

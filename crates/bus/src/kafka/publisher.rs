@@ -41,7 +41,7 @@ impl Publisher {
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "0")
             // The transaction before is often not quite over, which takes some milliseconds.
-            .set("retry.backoff.ms", "5")
+            .set("retry.backoff.ms", "1")
             .set("retry.backoff.max.ms", "100");
         let producer: BaseProducer<_> =
             config.create_with_context(Deliveries::default()).map_err(|error| refused(&error))?;

@@ -4,7 +4,7 @@
 //! on a topic for each file, at the pace at which the events happened or at another. One thread
 //! does it, in memory that grows with the number of files and not with their size.
 //!
-//! Invariants: the events of a loop are sent in the order of [`domain::Event::by_time`], those of
+//! Invariants: the events of a loop are sent in the order of `domain::Event::by_time`, those of
 //! one file always in that order, a random delay or not; every event is sent at least once in a
 //! loop, and once unless a producer is lost with records in doubt.
 

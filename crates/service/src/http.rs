@@ -53,9 +53,9 @@ impl Server {
             .install_recorder()
             .context("starting metrics")?;
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        let listener = runtime
-            .block_on(TcpListener::bind(address))
-            .with_context(|| format!("HTTP_PORT: port {port} cannot be listened on; name another, or 0 for any"))?;
+        let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
+            format!("HTTP_PORT: port {port} cannot be listened on; name another, or 0 for any")
+        })?;
         runtime.spawn(stop.clone().on_signals());
         runtime.spawn(keep_up(metrics.clone()));
         let router = router(metrics, health).merge(routes);

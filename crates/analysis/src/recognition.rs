@@ -17,7 +17,7 @@ const CHUNK: usize = 1024;
 pub enum Known {
     /// It is the text itself.
     Exact(TextId),
-    /// It is near a text: the place in [`Recognition::near`].
+    /// It is near a text: the place among those that `Recognition` knows.
     Near(u32),
 }
 

@@ -91,7 +91,7 @@ impl<'d> Windows<'d> {
     /// Adds an event to the window of `problem`, and tells its links with what is there.
     ///
     /// `arrived` is when the event reached the log stream, in milliseconds since 1970; `offset` is
-    /// its place in the partition, for [`Windows::oldest`].
+    /// its place in the partition, for [`Windows::evict`].
     pub fn add(
         &mut self,
         problem: u64,

@@ -22,6 +22,7 @@ look() {
   need have make -- make
   need have protoc -- protobuf-compiler
   need have kcat -- kcat
+  need have curl -- curl
   if [ -z "${FORESHOCK_TEST_REDIS:-}" ]; then need have redis-server -- redis-server; fi
   if [ -z "${FORESHOCK_TEST_KAFKA:-}" ]; then
     need have_java "Java 17 or later" -- openjdk-17-jre-headless

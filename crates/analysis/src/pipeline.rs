@@ -35,6 +35,11 @@ pub trait Progress: Sync {
     fn texts(&self, _count: usize) {}
     /// Texts that got their vector since the last call.
     fn embedded(&self, _count: usize) {}
+    /// Whether nobody waits for the result any more. It is asked between two blocks and two
+    /// batches of texts.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Progress that nobody watches.
@@ -51,6 +56,9 @@ pub enum AnalysisError {
     /// The model failed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// [`Progress::is_cancelled`] said so.
+    #[error("cancelled")]
+    Cancelled,
 }
 
 fn join(errors: &[InputError]) -> String {
@@ -71,7 +79,8 @@ pub struct Analysis<'d> {
 ///
 /// # Errors
 /// [`AnalysisError::Input`] names every file that cannot be read, unless told to go on;
-/// [`AnalysisError::Embed`] when the model fails.
+/// [`AnalysisError::Embed`] when the model fails; [`AnalysisError::Cancelled`] when it was
+/// cancelled.
 pub fn analyze<'d>(
     logs: Opened,
     dictionary: &'d Dictionary,
@@ -83,8 +92,14 @@ pub fn analyze<'d>(
     let matcher = prepare(dictionary, embedder, settings.thresholds, progress)?;
     let mut recognition = Recognition::new(dictionary, &matcher);
     while reading.read_some(&recognition, progress)? {
+        if progress.is_cancelled() {
+            return Err(AnalysisError::Cancelled);
+        }
         recognition.learn(reading.unknown_texts(), embedder, progress)?;
         reading.settle(&recognition);
+    }
+    if progress.is_cancelled() {
+        return Err(AnalysisError::Cancelled);
     }
     let read = reading.finish();
     let rule = Rule::new(settings.window, settings.thresholds);

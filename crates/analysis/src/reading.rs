@@ -85,8 +85,11 @@ impl Reading {
         let stop = AtomicBool::new(false);
         let Reading { sources, tasks, zone, keep_going, .. } = self;
         tasks.par_iter_mut().for_each_init(String::new, |scratch, task| {
-            let go_on =
-                || waiting.load(Ordering::Relaxed) < WAITING && !stop.load(Ordering::Relaxed);
+            let go_on = || {
+                waiting.load(Ordering::Relaxed) < WAITING
+                    && !stop.load(Ordering::Relaxed)
+                    && !progress.is_cancelled()
+            };
             while !matches!(task.state, State::Done) && go_on() {
                 let before = task.waiting.len();
                 if let Err(error) = task.step(&sources[task.source], zone, recognition, scratch) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use api::Api;
 use bus::{Bus, BusError, Kafka, KafkaSettings};
 use domain::Dictionary;
 use embed::{Cached, Embedder, Memory, Redis, RedisSettings, SingleFlight, Triton, TritonSettings};
@@ -22,7 +23,7 @@ const TOPICS_PAUSE: Duration = Duration::from_secs(2);
 pub fn run(settings: &Settings) -> Result<()> {
     settings.logs.start()?;
     tracing::info!("settings: {}", settings.told());
-    let dictionary = parse::dictionary::read(&settings.dictionary.dictionary)?;
+    let dictionary = Arc::new(parse::dictionary::read(&settings.dictionary.dictionary)?);
     tracing::info!(
         pairs = dictionary.pairs().len(),
         "dictionary {}",
@@ -42,7 +43,7 @@ pub fn run(settings: &Settings) -> Result<()> {
         recent: Recent::default(),
     };
     let routes = match settings.does(Role::Api) {
-        true => parts.recent.routes(),
+        true => parts.recent.routes().merge(api::routes(parts.api(settings))),
         false => Default::default(),
     };
     let server = Server::start(settings.http_port, parts.health(settings), routes, &parts.stop)?;
@@ -58,7 +59,7 @@ pub fn run(settings: &Settings) -> Result<()> {
 struct Parts {
     bus: Arc<Kafka>,
     model: Model,
-    dictionary: Dictionary,
+    dictionary: Arc<Dictionary>,
     names: Names,
     stop: Stop,
     recent: Recent,
@@ -68,7 +69,7 @@ struct Parts {
 struct Model {
     triton: Arc<Triton>,
     redis: Option<Arc<Redis>>,
-    embedder: Box<dyn Embedder>,
+    embedder: Arc<dyn Embedder>,
 }
 
 impl Model {
@@ -93,17 +94,31 @@ impl Model {
             Some(redis) => Box::new(Cached::new(Arc::clone(redis), Arc::clone(&triton))),
             None => Box::new(Arc::clone(&triton)),
         };
-        let embedder = Box::new(SingleFlight::new(Cached::new(Memory::default(), behind)));
+        let embedder = Arc::new(SingleFlight::new(Cached::new(Memory::default(), behind)));
         Ok(Model { triton, redis, embedder })
     }
 }
 
 impl Parts {
+    /// What analyses of uploads work with.
+    fn api(&self, settings: &Settings) -> Api {
+        Api {
+            dictionary: Arc::clone(&self.dictionary),
+            embedder: Arc::clone(&self.model.embedder),
+            thresholds: settings.thresholds.of(settings.model.model_profile.model),
+            window: settings.time.window.0,
+            zone: settings.time.log_tz.0.clone(),
+            limits: settings.uploads.limits(),
+            folder: std::env::temp_dir(),
+            at_once: settings.uploads.analyses.into(),
+        }
+    }
+
     fn health(&self, settings: &Settings) -> Health {
         let bus = Arc::clone(&self.bus);
         let kafka = move || bus.check().map_err(|error| error.to_string());
         let mut health = Health::new().with("kafka", Need::Required, Box::new(kafka));
-        if settings.does(Role::Match) {
+        if settings.does(Role::Match) || settings.does(Role::Api) {
             let triton = Arc::clone(&self.model.triton);
             let probe = move || triton.probe().map_err(|error| error.to_string());
             health = health.with("triton", Need::Required, Box::new(probe));

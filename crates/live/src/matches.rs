@@ -19,7 +19,7 @@ use linking::{Matched, Matcher, Thresholds};
 use metrics::{Counter, Gauge, counter, gauge};
 
 use crate::stage::{self, LOOK, StageError, keep_working};
-use crate::wire::{LogLine, MatchRecord, dead_letter, level_at_a_glance};
+use crate::wire::{LogLine, MatchRecord, dead_letter};
 use crate::{Names, positions::Positions};
 
 /// Records that are taken at once.
@@ -153,11 +153,6 @@ impl<'s> Batch<'s> {
 
     /// The ERROR or WARNING event of a record, or why it is not even a log line.
     fn event(&self, record: &Record) -> Result<Option<(Event, Side)>, Cow<'static, str>> {
-        let glance = level_at_a_glance(record.payload);
-        if glance.is_some_and(|level| Side::of(level).is_none()) {
-            self.counters.others.increment(1);
-            return Ok(None);
-        }
         let line = LogLine::read(record.payload)?;
         let Some(level) = Level::from_word(line.level.as_bytes()) else {
             self.counters.no_level.increment(1);

@@ -30,9 +30,10 @@ fn what_cannot_be_used_goes_to_the_dead_letters_with_the_reason_and_the_stream_g
         line.as_object_mut().unwrap().remove(field);
         line.to_string().into_bytes()
     };
-    let bad: [(Vec<u8>, &str); 15] = [
+    let bad: [(Vec<u8>, &str); 16] = [
         (b"{\"timestamp\": \"2026-03".to_vec(), "EOF while parsing"),
         (b"".to_vec(), "EOF while parsing"),
+        (with("level", json!("INFO"))[..100].to_vec(), "EOF while parsing"),
         (b"plain text".to_vec(), "expected value"),
         (b"[1, 2]".to_vec(), "not a log line in JSON"),
         (b"\xcf\xf0\xe8\xe2\xe5\xf2".to_vec(), "expected value"),

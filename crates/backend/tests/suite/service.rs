@@ -138,3 +138,41 @@ fn metrics_are_there_by_name() {
     assert_eq!(status, 200);
     assert!(health.contains(r#""name":"kafka","need":"required","ok":true"#), "{health}");
 }
+
+#[test]
+fn logs_can_be_uploaded_and_their_links_are_sent_back() {
+    let suite = Suite::new();
+    let backend = suite.backend("api");
+    backend.wait_until_ready();
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--fail"]);
+    for log in std::fs::read_dir(crate::common::data().join("logs")).unwrap() {
+        command.arg("-F").arg(format!("log_files=@{}", log.unwrap().path().display()));
+    }
+    command.arg(format!("http://127.0.0.1:{}/analyze-logs/", backend.port));
+    let output = command.output().expect("curl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let csv = output.stdout.strip_prefix(b"\xef\xbb\xbf").expect("a byte order mark");
+    let expected = crate::common::data().join("expected_links.csv");
+    let expected = csv::Reader::from_path(expected).unwrap().into_records().count();
+    assert_eq!(csv::Reader::from_reader(csv).into_records().count(), expected);
+}
+
+#[test]
+fn an_upload_while_the_model_is_away_is_answered_so() {
+    let mut suite = Suite::new();
+    suite.triton = format!("127.0.0.1:{}", free_port());
+    let backend = suite.backend("api");
+    let health = backend.wait_for("/health", |status, _| status == 200);
+    assert!(health.contains(r#""name":"triton","need":"required","ok":false"#), "{health}");
+    let log = crate::common::data().join("logs/db_server_log.txt");
+    let output = Command::new("curl")
+        .args(["--silent", "--write-out", "%{http_code}", "-F"])
+        .arg(format!("log_files=@{}", log.display()))
+        .arg(format!("http://127.0.0.1:{}/analyze-logs/", backend.port))
+        .output()
+        .expect("curl runs");
+    let answer = String::from_utf8(output.stdout).unwrap();
+    assert!(answer.ends_with("503"), "{answer}");
+    assert!(answer.contains("the model is not ready: Triton at 127.0.0.1"), "{answer}");
+}

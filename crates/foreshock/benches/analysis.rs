@@ -23,6 +23,7 @@ use linking::Profile;
 use memchr::{memchr, memchr_iter};
 use parse::{Limits, Opened};
 use rayon::prelude::*;
+use testing::made_up::{ORDINARY, Random, messages};
 
 const FILES: u64 = 10;
 const ROUNDS: usize = 9;
@@ -339,18 +340,6 @@ fn settings(window: i64) -> Settings {
     }
 }
 
-/// Numbers that look random and are always the same (Marsaglia's xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 fn stamp(second: u64) -> String {
     let (day, hour, minute) = (second / 86_400, second / 3600 % 24, second / 60 % 60);
     format!("2026-03-{:02}T{hour:02}:{minute:02}:{:02}", day % 28 + 1, second % 60)
@@ -368,7 +357,7 @@ fn generate(folder: &Path, lines: u64) -> Vec<PathBuf> {
             let (number, kind) = (random.below(100_000), random.below(100));
             let stamp = stamp(line);
             let known = random.below(1000) == 0;
-            let row = &dictionary.rows()[random.below(dictionary.rows().len() as u64) as usize];
+            let row = random.one_of(dictionary.rows());
             match kind {
                 0..95 => writeln!(out, "{stamp} INFO {}", INFO[number as usize % INFO.len()]),
                 95..98 if known => writeln!(out, "{stamp} WARNING sys: {}", row.anomaly),
@@ -399,60 +388,3 @@ const INFO: [&str; 6] = [
     "auth: Token refreshed for session 99182",
     "monitor: WARNING threshold of queue depth set to 5000 by operator",
 ];
-
-const ORDINARY: [&str; 12] = [
-    "Rendering of invoice template",
-    "Customer address not found in register",
-    "Parcel label printed twice",
-    "Voucher rejected at checkout",
-    "Newsletter export",
-    "Thumbnail generation for article",
-    "Postcode lookup",
-    "Search suggestion ranking",
-    "Rating import from partner",
-    "Gift card balance check",
-    "Opening hours feed malformed",
-    "Delivery slot no longer offered",
-];
-
-/// Distinct messages of ordinary words.
-fn messages(count: usize) -> Vec<String> {
-    const WORDS: [&str; 24] = [
-        "disk",
-        "queue",
-        "timeout",
-        "replica",
-        "failed",
-        "latency",
-        "memory",
-        "switch",
-        "port",
-        "link",
-        "backup",
-        "snapshot",
-        "cluster",
-        "node",
-        "kernel",
-        "service",
-        "login",
-        "request",
-        "buffer",
-        "volume",
-        "certificate",
-        "expired",
-        "growing",
-        "slow",
-    ];
-    let mut random = Random(88_172_645_463_325_252);
-    let mut messages: Vec<String> = Vec::new();
-    while messages.len() < count {
-        let words = 3 + random.below(13);
-        let word = |_| WORDS[random.below(WORDS.len() as u64) as usize];
-        let message: Vec<&str> = (0..words).map(word).collect();
-        let message = message.join(" ");
-        if !messages.contains(&message) {
-            messages.push(message);
-        }
-    }
-    messages
-}

@@ -1,4 +1,4 @@
-//! The real services that tests talk to: Kafka, Redis, Triton.
+//! The real services that tests talk to: Kafka, Redis, Triton; and made-up texts.
 //!
 //! Each runs from its script in `services/` or `triton/`, on free ports of 127.0.0.1 with data of its own,
 //! and ends with the test process, whatever ends that. A test that stops or pauses its service starts one
@@ -9,6 +9,7 @@
 compile_error!("services are controlled by signals: run the tests on Unix");
 
 mod http;
+pub mod made_up;
 mod process;
 
 use std::io::{Read, Write};

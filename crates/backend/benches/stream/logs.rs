@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use domain::Dictionary;
+use testing::made_up::{ORDINARY, Random};
 
 /// Files, each with a topic of its own.
 pub const FILES: usize = 10;
@@ -30,18 +31,6 @@ pub fn cache() -> PathBuf {
     }
 }
 
-/// Numbers that look random and are always the same (Marsaglia's xorshift).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
-
 /// What lines say behind their timestamps.
 pub struct Lines {
     dictionary: Dictionary,
@@ -61,11 +50,11 @@ impl Lines {
     pub fn next(&mut self) -> Line {
         let random = &mut self.random;
         let (number, kind) = (random.below(100_000), random.below(100));
-        let known = random.below(self.known_of) == 0;
-        let row = &self.dictionary.rows()[random.below(self.dictionary.rows().len())];
-        let ordinary = ORDINARY[number % ORDINARY.len()];
+        let known = random.below(self.known_of as u64) == 0;
+        let row = random.one_of(self.dictionary.rows());
+        let ordinary = ORDINARY[number as usize % ORDINARY.len()];
         match kind {
-            0..95 => ("INFO", "app", format!("{} {number}", INFO[number % INFO.len()])),
+            0..95 => ("INFO", "app", format!("{} {number}", INFO[number as usize % INFO.len()])),
             95..98 if known => ("WARNING", "sys", row.anomaly.clone()),
             98.. if known => ("ERROR", "sys", row.problem.clone()),
             95..98 => ("WARNING", "app", format!("{ordinary} took {number} ms")),
@@ -100,19 +89,4 @@ const INFO: [&str; 6] = [
     "Job finished with code 0, previous ERROR cleared, run",
     "Token refreshed for session",
     "WARNING threshold of queue depth set by operator to",
-];
-
-const ORDINARY: [&str; 12] = [
-    "Rendering of invoice template",
-    "Customer address not found in register",
-    "Parcel label printed twice",
-    "Voucher rejected at checkout",
-    "Newsletter export",
-    "Thumbnail generation for article",
-    "Postcode lookup",
-    "Search suggestion ranking",
-    "Rating import from partner",
-    "Gift card balance check",
-    "Opening hours feed malformed",
-    "Delivery slot no longer offered",
 ];

@@ -2,14 +2,16 @@
 
 use embed::{Embedder, OnnxModel, Triton, TritonSettings};
 
-use crate::logs::{Random, cache};
+use testing::made_up::messages;
+
+use crate::logs::cache;
 use crate::print::{ROUNDS, heading, median, time};
 
 const COUNT: usize = 2_000;
 
 pub fn run() {
     heading("texts a second, 2,000 distinct messages of 3 to 15 words, no cache");
-    let texts = messages();
+    let texts = messages(COUNT);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let here: OnnxModel = embed::fetch_default(&cache(), &|notice| println!("{notice}")).unwrap();
     let triton = Triton::new(TritonSettings::new(testing::triton(), here.model())).unwrap();
@@ -27,45 +29,4 @@ pub fn run() {
     let (ours, theirs) = (median(ours.into_iter()), median(theirs.into_iter()));
     println!("  {:<28} {theirs:>9.0}  ({:.2} × in this process)", "Triton (CPU)", theirs / ours);
     println!("  {:<28} {ours:>9.0}", "in this process (rten)");
-}
-
-/// Distinct messages of ordinary words.
-fn messages() -> Vec<String> {
-    const WORDS: [&str; 24] = [
-        "disk",
-        "queue",
-        "timeout",
-        "replica",
-        "failed",
-        "latency",
-        "memory",
-        "switch",
-        "port",
-        "link",
-        "backup",
-        "snapshot",
-        "cluster",
-        "node",
-        "kernel",
-        "service",
-        "login",
-        "request",
-        "buffer",
-        "volume",
-        "certificate",
-        "expired",
-        "growing",
-        "slow",
-    ];
-    let mut random = Random(88_172_645_463_325_252);
-    let mut messages: Vec<String> = Vec::new();
-    while messages.len() < COUNT {
-        let words = 3 + random.below(13);
-        let words: Vec<&str> = (0..words).map(|_| WORDS[random.below(WORDS.len())]).collect();
-        let message = words.join(" ");
-        if !messages.contains(&message) {
-            messages.push(message);
-        }
-    }
-    messages
 }

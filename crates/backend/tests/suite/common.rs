@@ -19,6 +19,7 @@ use linking::Profile;
 use parse::{Limits, Opened};
 use serde_json::Value;
 use tempfile::TempDir;
+use testing::made_up::Random;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -353,14 +354,14 @@ pub fn write_storm(suite: &Suite, seconds: u64) {
     let dictionary = parse::dictionary::read(&suite.dictionary).unwrap();
     let rows = dictionary.rows();
     let start: jiff::Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
-    let mut random = Lcg(7);
+    let mut random = Random(7);
     for service in 0..6u64 {
         let path = suite.logs().join(format!("service{service}.log"));
         let mut file = std::io::BufWriter::new(File::create(path).unwrap());
         for second in 0..seconds {
             let time = start + SignedDuration::from_secs(second as i64);
             let time = time.strftime("%Y-%m-%dT%H:%M:%S");
-            let row = &rows[random.below(rows.len() as u64) as usize];
+            let row = random.one_of(rows);
             let number = random.below(1000);
             match random.below(40) {
                 0 => writeln!(file, "{time} ERROR app: {}", row.problem),
@@ -371,15 +372,5 @@ pub fn write_storm(suite: &Suite, seconds: u64) {
             }
             .unwrap();
         }
-    }
-}
-
-/// Numbers that are the same in every run.
-struct Lcg(u64);
-
-impl Lcg {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) % end
     }
 }

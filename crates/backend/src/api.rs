@@ -38,8 +38,8 @@ impl Recent {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StageError> {
         // Every process is told of every link: it is a group of its own.
-        let group = format!("api-{}-{:x}", std::process::id(), live::now());
-        live::follow(bus, names, &group, stopped, |link| {
+        let group = names.group(&format!("api-{}-{:x}", std::process::id(), live::now()));
+        live::follow(bus, names.links(), group, stopped, |link| {
             if let Ok(link) = serde_json::from_slice::<Box<RawValue>>(link) {
                 let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 links.push_front(link.into());

@@ -188,7 +188,9 @@ impl Parts {
                 Role::Link => ("role link", Box::new(|| Ok(linking.run()?))),
                 Role::Alert => (
                     "role alert",
-                    Box::new(|| Ok(live::follow(bus, names, "alert", &stopped, tell)?)),
+                    Box::new(|| {
+                        Ok(live::follow(bus, names.links(), names.group("alert"), &stopped, tell)?)
+                    }),
                 ),
                 Role::Api => {
                     ("role api", Box::new(|| Ok(self.recent.follow(bus, names, &stopped)?)))

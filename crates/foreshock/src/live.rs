@@ -140,7 +140,7 @@ impl Suite<'_> {
     /// Shows links as they are found.
     fn show(&self, stopped: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         let (paint, mut failure) = (Paint::for_stdout(), None);
-        live::follow(&self.bus, &self.names, "show", stopped, |link| {
+        live::follow(&self.bus, self.names.links(), self.names.group("show"), stopped, |link| {
             self.links.fetch_add(1, Ordering::Relaxed);
             let shown = || -> Result<()> {
                 let link: Told = serde_json::from_slice(link)?;
@@ -156,7 +156,8 @@ impl Suite<'_> {
 
     /// Tells of lines that could not be used.
     fn mourn(&self, stopped: &(dyn Fn() -> bool + Sync)) -> Result<()> {
-        Ok(live::follow_dead_letters(&self.bus, &self.names, "mourn", stopped, |letter| {
+        let (letters, group) = (self.names.dead_letters(), self.names.group("mourn"));
+        Ok(live::follow(&self.bus, letters, group, stopped, |letter| {
             tracing::warn!("a line could not be used: {}", String::from_utf8_lossy(letter));
         })?)
     }

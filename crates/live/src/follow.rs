@@ -1,44 +1,21 @@
-//! Links, as they are found, to whoever wants to know.
+//! Links and dead letters, as they come, to whoever wants to know.
 
 use bus::{Bus, Subscription, Topics};
 
 use crate::positions::Positions;
+use crate::stage;
 use crate::stage::{StageError, keep_working};
-use crate::{Names, stage};
 
-/// Links that are taken at once.
+/// Records that are taken at once.
 const BATCH: usize = 256;
 
-/// Hands every link, in JSON as reports have it, to `each`, which a group with this name is to be
-/// told of: each link once, and again only when `each` or the process was interrupted.
+/// Hands every record of a topic of the suite (its links, or its dead letters; in JSON) to `each`,
+/// which a group with this name is to be told of: each once, and again only when `each` or the
+/// process was interrupted.
 ///
 /// # Errors
 /// When the bus refuses.
 pub fn follow(
-    bus: &dyn Bus,
-    names: &Names,
-    group: &str,
-    stopped: &(dyn Fn() -> bool + Sync),
-    each: impl FnMut(&[u8]),
-) -> Result<(), StageError> {
-    follow_topic(bus, names.links(), names.group(group), stopped, each)
-}
-
-/// [`follow`] for dead letters.
-///
-/// # Errors
-/// When the bus refuses.
-pub fn follow_dead_letters(
-    bus: &dyn Bus,
-    names: &Names,
-    group: &str,
-    stopped: &(dyn Fn() -> bool + Sync),
-    each: impl FnMut(&[u8]),
-) -> Result<(), StageError> {
-    follow_topic(bus, names.dead_letters(), names.group(group), stopped, each)
-}
-
-fn follow_topic(
     bus: &dyn Bus,
     topic: String,
     group: String,

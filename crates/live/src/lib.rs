@@ -28,7 +28,7 @@ use std::time::Duration;
 use bus::{Bus, BusError, NewTopic};
 use jiff::SignedDuration;
 
-pub use follow::{follow, follow_dead_letters};
+pub use follow::follow;
 pub use links::LinkStage;
 pub use matches::MatchStage;
 pub use stage::{StageError, now};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use testing::{Kafka, Redis, Triton};
 
-use crate::common::{Suite, write_storm};
+use crate::common::{Process, Suite, incident, metric, write_storm};
+use crate::streaming::expect_rows_of_the_incident;
 
 /// How long a service is away.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -116,4 +117,59 @@ fn a_suite_that_starts_before_its_services_waits_for_them() {
     triton.start_again();
     assert!(replay.wait());
     suite.expect_links_of_batch();
+}
+
+/// The labelled incident, half a million lines, in half a minute.
+const HALF_A_MINUTE: [(&str, &str); 1] = [("SPEED", "1600")];
+
+/// Waits until a backend has read so many lines.
+fn wait_until_read(backend: &Process, lines: f64) {
+    backend
+        .wait_for("/metrics", |_, text| metric(text, "foreshock_events_read_total", "") >= lines);
+}
+
+#[test]
+fn the_labelled_incident_is_found_though_one_of_three_backends_is_killed() {
+    let mut suite = Suite::new();
+    let Some((logs, dictionary)) = incident(suite.folder.path()) else { return };
+    suite.dictionary = dictionary;
+    let suite = suite.with_logs(logs);
+    let [first, second, third] = [(); 3].map(|()| suite.backend("match,link"));
+    [&first, &second, &third].iter().for_each(|backend| backend.wait_until_ready());
+    let replay = suite.replay(&HALF_A_MINUTE);
+    wait_until_read(&second, 40_000.0);
+    second.kill();
+    let _fourth = suite.backend("match,link");
+    assert!(replay.wait());
+    assert_eq!(suite.expect_links_of_batch(), 3);
+    expect_rows_of_the_incident(&suite);
+}
+
+#[test]
+fn the_labelled_incident_is_found_though_broker_cache_and_model_go_away_for_a_while() {
+    if !testing::own_services() {
+        return;
+    }
+    let (mut kafka, mut redis, mut triton) = (Kafka::start(), Redis::start(), Triton::start());
+    let mut suite = Suite::on(kafka.bootstrap(), redis.address(), triton.grpc());
+    let Some((logs, dictionary)) = incident(suite.folder.path()) else { return };
+    suite.dictionary = dictionary;
+    let suite = suite.with_logs(logs);
+    let backend = suite.backend("match,link");
+    backend.wait_until_ready();
+    let replay = suite.replay(&HALF_A_MINUTE);
+    wait_until_read(&backend, 40_000.0);
+    kafka.stop();
+    thread::sleep(OUTAGE);
+    kafka.start_again();
+    backend.wait_until_ready();
+    redis.stop();
+    thread::sleep(OUTAGE);
+    redis.start_again();
+    triton.stop();
+    thread::sleep(OUTAGE);
+    triton.start_again();
+    assert!(replay.wait());
+    assert_eq!(suite.expect_links_of_batch(), 3);
+    expect_rows_of_the_incident(&suite);
 }

@@ -43,7 +43,7 @@ fn the_labelled_incident_at_full_speed_gives_exactly_its_links() {
 }
 
 /// The rows that whoever made the incident expects.
-fn expect_rows_of_the_incident(suite: &Suite) {
+pub fn expect_rows_of_the_incident(suite: &Suite) {
     let path = suite.folder.path().join("case2.expected.csv");
     let expected: BTreeSet<(String, String, String, String)> = csv::Reader::from_path(path)
         .unwrap()

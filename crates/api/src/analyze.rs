@@ -128,6 +128,25 @@ impl Progress for Cancellable {
     }
 }
 
+/// A file that takes no more when nobody waits for it: a report may have billions of links.
+struct Abandoned {
+    file: File,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Write for Abandoned {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.cancelled.load(Ordering::Relaxed) {
+            true => Err(std::io::Error::other("the client went away")),
+            false => self.file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// A report on disk, and the folder it is gone with.
 struct Report {
     _folder: TempDir,
@@ -170,7 +189,7 @@ fn report_of(
         keep_going: false,
     };
     let opened = Opened::new(logs, api.limits.archives);
-    let progress = Cancellable(cancelled);
+    let progress = Cancellable(Arc::clone(&cancelled));
     let analysis =
         analysis::analyze(opened, &dictionary, api.embedder.as_ref(), &settings, &progress)?;
     if analysis.header.total.events() == 0 {
@@ -182,7 +201,7 @@ fn report_of(
     }
     metrics::counter!("foreshock_analyses_total").increment(1);
     let path = folder.join(format!("result-{}", format.file_name()));
-    write(&path, format, &analysis, &dictionary).map_err(ApiError::internal)?;
+    write(&path, format, &analysis, &dictionary, cancelled).map_err(ApiError::internal)?;
     Ok(path)
 }
 
@@ -191,9 +210,10 @@ fn write(
     format: Format,
     analysis: &Analysis,
     dictionary: &Dictionary,
+    cancelled: Arc<AtomicBool>,
 ) -> Result<(), report::ReportError> {
     let Analysis { linked, header, .. } = analysis;
-    let mut out = BufWriter::new(File::create(path)?);
+    let mut out = BufWriter::new(Abandoned { file: File::create(path)?, cancelled });
     match format {
         Format::Csv => report::write_csv(linked, &mut out)?,
         Format::Xlsx => report::write_xlsx(linked, &mut out)?,

@@ -1,6 +1,7 @@
 //! The stages of a batch analysis, in their order.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use domain::{Dictionary, Side, Vector, normalise};
 use embed::{EmbedError, Embedder};
@@ -66,9 +67,9 @@ fn join(errors: &[InputError]) -> String {
 }
 
 /// The result of an analysis.
-pub struct Analysis<'d> {
+pub struct Analysis {
     /// The links.
-    pub linked: Linked<'d>,
+    pub linked: Linked,
     /// What stands above them in a report.
     pub header: Header,
     /// Files that could not be read, or not to their end, when told to go on.
@@ -81,13 +82,13 @@ pub struct Analysis<'d> {
 /// [`AnalysisError::Input`] names every file that cannot be read, unless told to go on;
 /// [`AnalysisError::Embed`] when the model fails; [`AnalysisError::Cancelled`] when it was
 /// cancelled.
-pub fn analyze<'d>(
+pub fn analyze(
     logs: Opened,
-    dictionary: &'d Dictionary,
+    dictionary: &Arc<Dictionary>,
     embedder: &dyn Embedder,
     settings: &Settings,
     progress: &dyn Progress,
-) -> Result<Analysis<'d>, AnalysisError> {
+) -> Result<Analysis, AnalysisError> {
     let mut reading = Reading::new(logs, settings)?;
     let matcher = prepare(dictionary, embedder, settings.thresholds, progress)?;
     let mut recognition = Recognition::new(dictionary, &matcher);
@@ -103,7 +104,7 @@ pub fn analyze<'d>(
     }
     let read = reading.finish();
     let rule = Rule::new(settings.window, settings.thresholds);
-    let mut linker = Linker::new(dictionary, rule);
+    let mut linker = Linker::new(Arc::clone(dictionary), rule);
     for kept in read.kept {
         linker.add(recognition.matched(kept));
     }

@@ -207,7 +207,7 @@ fn report_of(
     }
     metrics::counter!("foreshock_analyses_total").increment(1);
     let path = folder.join(format!("result-{}", format.file_name()));
-    write(&path, format, &analysis, &dictionary, cancelled).map_err(ApiError::internal)?;
+    write(&path, format, &analysis, cancelled).map_err(ApiError::internal)?;
     Ok(path)
 }
 
@@ -215,7 +215,6 @@ fn write(
     path: &Path,
     format: Format,
     analysis: &Analysis,
-    dictionary: &Dictionary,
     cancelled: Arc<AtomicBool>,
 ) -> Result<(), report::ReportError> {
     let Analysis { linked, header, .. } = analysis;
@@ -223,7 +222,7 @@ fn write(
     match format {
         Format::Csv => report::write_csv(linked, &mut out)?,
         Format::Xlsx => report::write_xlsx(linked, &mut out)?,
-        Format::Json => report::write_json(linked, dictionary, header, &mut out)?,
+        Format::Json => report::write_json(linked, header, &mut out)?,
     };
     Ok(out.flush()?)
 }

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -314,9 +315,9 @@ fn median(times: &[Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-fn dictionary() -> Dictionary {
+fn dictionary() -> Arc<Dictionary> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/anomalies_problems.csv");
-    parse::dictionary::read(&path).unwrap()
+    Arc::new(parse::dictionary::read(&path).unwrap())
 }
 
 fn cache() -> PathBuf {

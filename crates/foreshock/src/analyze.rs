@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use analysis::{Analysis, Progress, Settings};
 use anyhow::{Context, Result};
-use domain::Dictionary;
 use embed::Embedder;
 use linking::Profile;
 use parse::{Limits, Opened};
@@ -21,7 +21,7 @@ use crate::{model, show};
 /// `foreshock analyze`.
 pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
     let started = Instant::now();
-    let dictionary = parse::dictionary::read(&arguments.dictionary.dictionary)?;
+    let dictionary = Arc::new(parse::dictionary::read(&arguments.dictionary.dictionary)?);
     let limits = Limits { unpacked: arguments.max_unpacked, ratio: arguments.max_ratio };
     let logs = Opened::new(&arguments.logs, limits);
     // Before anything takes time: a file that is to be written must have a folder.
@@ -54,11 +54,11 @@ pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
     analysis.errors.iter().for_each(|error| eprintln!("warning: {error}"));
     analysis.header.notices.iter().for_each(|notice| eprintln!("note: {notice}"));
     for output in &arguments.output {
-        write(output, &analysis, &dictionary)?;
+        write(output, &analysis)?;
     }
     let mut out = Screen::new();
     if arguments.json {
-        report::write_json(&analysis.linked, &dictionary, &analysis.header, &mut out)?;
+        report::write_json(&analysis.linked, &analysis.header, &mut out)?;
     } else {
         show::analysis(&analysis, arguments.show, started.elapsed(), &mut out)?;
         for output in &arguments.output {
@@ -115,18 +115,18 @@ fn folder(path: &Path) -> Result<&Path> {
 
 /// Writes a report beside its place and moves it there when it is whole; what is no regular file,
 /// such as /dev/stdout, is written to directly.
-fn write(output: &Output, analysis: &Analysis, dictionary: &Dictionary) -> Result<()> {
+fn write(output: &Output, analysis: &Analysis) -> Result<()> {
     let Output { path, format } = output;
     let context = || Writing(path.display().to_string());
     let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
     if is_special {
         let file = File::options().write(true).open(path).with_context(context)?;
-        return write_to(&file, *format, analysis, dictionary).with_context(context);
+        return write_to(&file, *format, analysis).with_context(context);
     }
     // What a link points to is replaced, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
     let file = temporary_file(folder(&target)?).with_context(context)?;
-    write_to(file.as_file(), *format, analysis, dictionary).with_context(context)?;
+    write_to(file.as_file(), *format, analysis).with_context(context)?;
     file.persist(&target).with_context(context)?;
     Ok(())
 }
@@ -143,18 +143,13 @@ fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-fn write_to(
-    file: &File,
-    format: Format,
-    analysis: &Analysis,
-    dictionary: &Dictionary,
-) -> Result<()> {
+fn write_to(file: &File, format: Format, analysis: &Analysis) -> Result<()> {
     let Analysis { linked, header, .. } = analysis;
     let mut out = BufWriter::new(file);
     match format {
         Format::Csv => report::write_csv(linked, &mut out)?,
         Format::Xlsx => report::write_xlsx(linked, &mut out)?,
-        Format::Json => report::write_json(linked, dictionary, header, &mut out)?,
+        Format::Json => report::write_json(linked, header, &mut out)?,
     };
     out.flush()?;
     Ok(())

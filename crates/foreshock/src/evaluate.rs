@@ -6,6 +6,7 @@ mod show;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use analysis::{NoProgress, Settings};
 use anyhow::Result;
@@ -25,7 +26,7 @@ const CONFUSIONS: usize = 10;
 
 /// `foreshock evaluate`.
 pub fn run(arguments: &EvaluateArgs) -> Result<Exit> {
-    let dictionary = parse::dictionary::read(&arguments.dictionary.dictionary)?;
+    let dictionary = Arc::new(parse::dictionary::read(&arguments.dictionary.dictionary)?);
     let model = model::open(&arguments.model)?;
     let thresholds = arguments.thresholds.of(model.model());
     let report = Report {
@@ -139,7 +140,7 @@ fn compare(
 fn incident(
     path: &Path,
     arguments: &EvaluateArgs,
-    dictionary: &Dictionary,
+    dictionary: &Arc<Dictionary>,
     embedder: &dyn Embedder,
     thresholds: Thresholds,
 ) -> Result<Incident> {

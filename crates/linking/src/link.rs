@@ -5,6 +5,8 @@
 //! that of sorting the events and of telling the links, and links are told one by one: fifty
 //! thousand errors beside fifty thousand warnings need no memory beyond the events.
 
+use std::sync::Arc;
+
 use domain::{Dictionary, Pair, Row, Side};
 use jiff::SignedDuration;
 use sha2::{Digest, Sha256};
@@ -83,16 +85,16 @@ impl Link<'_> {
 type Series = Vec<Matched>;
 
 /// Collects matched events.
-pub struct Linker<'d> {
-    dictionary: &'d Dictionary,
+pub struct Linker {
+    dictionary: Arc<Dictionary>,
     rule: Rule,
     anomalies: Vec<Series>,
     problems: Vec<Series>,
 }
 
-impl<'d> Linker<'d> {
+impl Linker {
     /// A linker without events.
-    pub fn new(dictionary: &'d Dictionary, rule: Rule) -> Linker<'d> {
+    pub fn new(dictionary: Arc<Dictionary>, rule: Rule) -> Linker {
         let empty = |side| vec![Series::new(); dictionary.texts(side).len()];
         let (anomalies, problems) = (empty(Side::Anomaly), empty(Side::Problem));
         Linker { dictionary, rule, anomalies, problems }
@@ -108,7 +110,7 @@ impl<'d> Linker<'d> {
     }
 
     /// Joins what was added.
-    pub fn finish(mut self) -> Linked<'d> {
+    pub fn finish(mut self) -> Linked {
         for series in self.anomalies.iter_mut().chain(&mut self.problems) {
             series.sort_by(|one, other| one.event.by_time(&other.event));
         }
@@ -119,14 +121,19 @@ impl<'d> Linker<'d> {
 
 /// Joined events, from which links are told as often as asked, always in one order: by pair in
 /// the order of the dictionary, then by problem, then by anomaly, each by time, file and line.
-pub struct Linked<'d> {
-    dictionary: &'d Dictionary,
+pub struct Linked {
+    dictionary: Arc<Dictionary>,
     rule: Rule,
     anomalies: Vec<Series>,
     problems: Vec<Series>,
 }
 
-impl Linked<'_> {
+impl Linked {
+    /// The dictionary that pairs the texts.
+    pub fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
     /// Every link.
     pub fn links(&self) -> impl Iterator<Item = Link<'_>> {
         self.joined().flat_map(|joined| self.links_of(joined))

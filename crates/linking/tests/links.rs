@@ -68,8 +68,8 @@ fn rule(window: i64, pair_threshold: Option<f32>) -> Rule {
     Rule { window: SignedDuration::from_secs(window), pair_threshold }
 }
 
-fn linked(world: &World, rule: Rule) -> Linked<'_> {
-    let mut linker = Linker::new(&world.dictionary, rule);
+fn linked(world: &World, rule: Rule) -> Linked {
+    let mut linker = Linker::new(Arc::new(world.dictionary.clone()), rule);
     world.events.iter().cloned().for_each(|event| linker.add(event));
     linker.finish()
 }

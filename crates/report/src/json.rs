@@ -144,7 +144,6 @@ fn event(event: &Event) -> EventRecord<'_> {
 /// When writing fails.
 pub fn write_json(
     linked: &Linked,
-    dictionary: &Dictionary,
     header: &Header,
     mut out: impl Write,
 ) -> Result<u64, ReportError> {
@@ -156,7 +155,10 @@ pub fn write_json(
     let mut count = 0;
     for link in linked.links() {
         out.write_all(if count == 0 { b"\n    " } else { b",\n    " })?;
-        serde_json::to_writer(&mut out, &LinkRecord::new(link, dictionary, &header.judge))?;
+        serde_json::to_writer(
+            &mut out,
+            &LinkRecord::new(link, linked.dictionary(), &header.judge),
+        )?;
         count += 1;
     }
     out.write_all(if count == 0 { b"]\n}\n" } else { b"\n  ]\n}\n" })?;

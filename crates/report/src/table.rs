@@ -13,7 +13,7 @@ pub const COLUMNS: [&str; 7] =
 
 /// One row for each distinct tuple of the columns, sorted by problem text, file, line and
 /// anomaly id.
-pub(crate) fn rows<'a>(linked: &'a Linked<'_>) -> Vec<Link<'a>> {
+pub(crate) fn rows<'a>(linked: &'a Linked) -> Vec<Link<'a>> {
     let mut rows: Vec<Link> = linked.first_links().collect();
     rows.sort_by(|one, other| order(one).cmp(&order(other)));
     rows

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,7 @@ impl Suite {
 
     /// What a batch analysis of the same logs finds: the ids of the links.
     pub fn expected(&self) -> BTreeSet<String> {
-        let dictionary = parse::dictionary::read(&self.dictionary).unwrap();
+        let dictionary = Arc::new(parse::dictionary::read(&self.dictionary).unwrap());
         let logs = fs::read_dir(&self.logs).unwrap().map(|entry| entry.unwrap().path());
         let logs = Opened::new(&logs.collect::<Vec<_>>(), Limits::default());
         let window: jiff::Span = self.window.parse().unwrap();

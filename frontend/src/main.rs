@@ -1,0 +1,2 @@
+//! `frontend`: the web pages of the suite.
+fn main() {}

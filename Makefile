@@ -4,16 +4,26 @@ CACHE ?= $(or $(FORESHOCK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/foreshoc
 export FORESHOCK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-stream suite services kafka redis triton model tools clean
+.PHONY: help run test test-pages test-clients check bench bench-stream suite services kafka redis triton model tools clean
 
 help: ## List the tasks
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: ## Build, fetch the model, and stream data/logs through: links are told as they are found
-	cargo run --release
+run: ## Build, fetch the model, serve pages and API while data/logs stream through; ARGS=--once ends after that
+	cargo run --release -- live $(ARGS)
 
-test: services model ## Build and pass all tests, over a real Kafka, Redis and Triton
+test: services model ## Build and pass all tests, over a real Kafka, Redis, Triton and Chromium
 	cargo test --release --workspace
+	$(MAKE) --no-print-directory test-pages test-clients
+
+test-pages: model ## Only the tests of the web pages, in a real browser; screenshots in frontend/tests/output
+	cd frontend/tests && npm ci --no-audit --no-fund && npm test
+
+CLIENTS := $(CACHE)/clients
+test-clients: model ## Only the tests of the API with clients in Python
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r crates/api/tests/clients/requirements.txt
+	$(CLIENTS)/bin/pytest crates/api/tests/clients
 
 # In the release profile, as all else, so that librdkafka and SQLite are compiled once.
 check: tools ## Formatting, lints, documentation, licences, advisories, unused dependencies
@@ -38,7 +48,7 @@ bench-stream: ## The same of the live path, with a real Kafka; ONLY=latency is o
 suite: model ## Check that docker-compose.yml brings the suite up, finds the links of data/, and goes away
 	services/compose_check.sh --minilm
 
-services: ## Install what tests and the suite need from outside: Java, Maven, Redis, protoc …
+services: ## Install what building and tests need from outside: Java, Maven, Redis, protoc, npm, Chromium …
 	services/install.sh
 
 kafka: ## Serve a real Kafka on this machine, without Docker
@@ -59,4 +69,4 @@ tools: ## Install what `make check` needs
 
 clean: ## Remove what was built and written
 	cargo clean
-	rm -rf out
+	rm -rf out frontend/tests/node_modules frontend/tests/output

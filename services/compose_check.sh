@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Proves the suite of docker-compose.yml: builds and starts it, waits until every service is healthy,
 # reads foreshock.links until it has the links of data/, sees replay end its second loop without a
-# link too many, and removes everything. Prints what it does. Needs the suite's ports; its containers
-# and volumes are a project of their own (foreshock-check), so those of the suite are not touched.
+# link too many, finds the same links in the API's history before and after a restart of the backend,
+# has the sample analysed through the web pages, and removes everything. Prints what it does. Needs the
+# suite's ports; its containers and volumes are a project of their own (foreshock-check), so those of
+# the suite are not touched.
 #
 #   --minilm  with docker-compose.minilm.yml, and exactly the links of data/expected_links.csv; without
 #             it CodeBERT is fetched, whose links differ: at least one must come
@@ -40,7 +42,8 @@ project=foreshock-check
 scratch=$(mktemp -d)
 printf '%s\n' SPEED=0 JITTER_MS=0 >"$scratch/env"
 unset SPEED JITTER_MS TIMESTAMPS TOPIC_PREFIX ROLES LOG_TZ WINDOW GRACE MAX_AHEAD REFERENCE_THRESHOLD \
-  PAIR_THRESHOLD LOG_LEVEL TELEGRAM_BOT_TOKEN
+  PAIR_THRESHOLD LOG_LEVEL TELEGRAM_BOT_TOKEN API_TOKEN CORS_ORIGINS UPLOAD_BYTES UPLOAD_FILES \
+  UNPACKED_BYTES UNPACKED_RATIO ANALYSES JOBS_KEPT JOB_TTL JOBS_BYTES LINKS_KEPT
 compose() { "${command[@]}" --env-file "$scratch/env" --project-name $project "${files[@]}" "$@"; }
 
 # What Docker has of the project.
@@ -137,6 +140,43 @@ links_are_there() {
   return $code
 }
 
+# The ids of the links of the history, one a line, into a file.
+read_history() {
+  python3 - >"$1" 2>/dev/null <<'END'
+import json, urllib.request
+
+address = "http://localhost:8000/links?limit=1000"
+cursor = ""
+while cursor is not None:
+    with urllib.request.urlopen(address + cursor, timeout=10) as answer:
+        page = json.load(answer)
+    for link in page["links"]:
+        print(link["id"])
+    cursor = page["next"] and "&cursor=" + page["next"]
+END
+}
+
+# Whether the history has what the topic has.
+history_is_complete() {
+  read_history "$scratch/history" &&
+    python3 -c 'import json, sys; print(*{json.loads(line)["id"] for line in open(sys.argv[1])}, sep="\n")' \
+      "$scratch/links" | sort | cmp --silent - <(sort "$scratch/history")
+}
+
+same_history() {
+  read_history "$scratch/history.again" && cmp --silent "$scratch/history" "$scratch/history.again"
+}
+
+# Has the sample analysed as a browser without scripts would, and prints the address of the result.
+send_sample() {
+  curl --silent --show-error --max-time 60 --request POST --output /dev/null \
+    --write-out '%{http_code} %{redirect_url}\n' http://localhost:8501/sample
+}
+
+result_is_there() {
+  curl --silent --fail --max-time 10 --output "$scratch/result.csv" "$result/download/csv"
+}
+
 second_loop() {
   compose logs --no-color replay >"$scratch/log" 2>&1
   grep -m 1 'loop ends.*number=2\b' "$scratch/log"
@@ -167,3 +207,27 @@ say "does replay go on with a second loop, which adds no link?"
 until_true $LINKS "replay did not end its second loop" second_loop
 sleep 15 # what the second loop may add by mistake, it has added by then
 links_are_there || fail "links are gone"
+
+say "the same links in the history of the API, after a restart as well?"
+until_true 60 "the history is not that of foreshock.links" history_is_complete
+compose restart backend
+until_true 120 "the backend did not become healthy again" all_healthy
+until_true 60 "the history is not as it was before" same_history
+wc -l <"$scratch/history"
+
+say "the web pages: the sample, from its button to the file?"
+for page in / /live /dictionary; do
+  curl --silent --fail --max-time 10 --output /dev/null "http://localhost:8501$page" || fail "no page $page"
+done
+read -r status result < <(send_sample)
+if [ "$status" != 303 ]; then fail "the sample was answered with $status"; fi
+echo "$result"
+until_true $LINKS "the sample was not analysed" result_is_there
+curl --silent --fail --max-time 10 --output /dev/null "$result" || fail "no page of the result"
+python3 - "$scratch/result.csv" data/expected_links.csv $minilm <<'END' || fail "the file has other links"
+import csv, sys
+
+found, expected = (sum(1 for _ in csv.DictReader(open(path, encoding="utf-8-sig"))) for path in sys.argv[1:3])
+print(f"{found} links in the file")
+sys.exit(found != expected if sys.argv[3] == "true" else not found)
+END

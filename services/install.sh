@@ -23,6 +23,10 @@ look() {
   need have protoc -- protobuf-compiler
   need have kcat -- kcat
   need have curl -- curl
+  need have npm -- npm
+  need have_node "Node.js 18 or later" -- nodejs
+  need have_chromium chromium -- chromium
+  need have_venv "Python 3 with venv" -- python3 python3-venv
   if [ -z "${FORESHOCK_TEST_REDIS:-}" ]; then need have redis-server -- redis-server; fi
   if [ -z "${FORESHOCK_TEST_KAFKA:-}" ]; then
     need have_java "Java 17 or later" -- openjdk-17-jre-headless
@@ -47,6 +51,18 @@ have_java() {
   version=$("${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') || true
   [ "${version:-0}" -ge 17 ]
 }
+
+# What the tests of the web pages run on.
+have_node() {
+  local version
+  version=$(node --version 2>/dev/null) || return
+  version=${version#v}
+  [ "${version%%.*}" -ge 18 ]
+}
+
+have_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ]; }
+
+have_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
 # As triton/serve_cpu.sh looks for them.
 have_python() {

@@ -110,7 +110,7 @@ impl<'m> Recognition<'m> {
         self.by_form[side as usize].get(normalised)?.verdict?
     }
 
-    /// Embeds and judges messages that were unknown.
+    /// Embeds and judges messages that were unknown; not all of them when cancelled.
     pub fn learn<'a>(
         &mut self,
         unknown: impl Iterator<Item = &'a Unknown>,
@@ -125,6 +125,9 @@ impl<'m> Recognition<'m> {
         texts.sort_unstable();
         progress.texts(texts.len());
         for chunk in texts.chunks(CHUNK) {
+            if progress.is_cancelled() {
+                return Ok(());
+            }
             let forms: Vec<&str> = chunk.iter().map(|(text, _)| *text).collect();
             let vectors = embedder.embed(&forms, &|count| progress.embedded(count))?;
             for ((text, wanted), vector) in chunk.iter().zip(vectors) {

@@ -4,7 +4,6 @@
 //! threads. A stage that cannot go on stops the process, and what started the process starts it
 //! again.
 
-mod api;
 mod settings;
 mod suite;
 

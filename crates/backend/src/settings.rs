@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use api::Limits;
+use api::ApiArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use linking::Profile;
@@ -65,7 +65,7 @@ pub struct Settings {
     #[command(flatten)]
     pub redis: RedisArgs,
     #[command(flatten)]
-    pub uploads: UploadArgs,
+    pub api: ApiArgs,
     #[command(flatten)]
     pub logs: LogArgs,
 }
@@ -79,7 +79,7 @@ pub enum Role {
     Link,
     /// Tell of new links, in the log
     Alert,
-    /// Analyse uploads at /analyze-logs/, and serve recent links at /links
+    /// The REST API: analyse uploads, and serve the links found so far
     Api,
 }
 
@@ -143,31 +143,6 @@ pub struct RedisArgs {
     pub redis_password: Option<String>,
 }
 
-#[derive(Args, Clone, Debug)]
-pub struct UploadArgs {
-    /// Bytes that may be uploaded at once, packed as they are
-    #[arg(long, env = "UPLOAD_BYTES", default_value_t = Limits::default().bytes)]
-    #[arg(value_name = "BYTES")]
-    pub upload_bytes: u64,
-
-    /// Files that may be uploaded at once
-    #[arg(long, env = "UPLOAD_FILES", default_value_t = Limits::default().files, value_name = "N")]
-    pub upload_files: usize,
-
-    /// Analyses that run at once; others wait for their turn
-    #[arg(long, env = "ANALYSES", default_value_t = 2, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
-    pub analyses: u16,
-}
-
-impl UploadArgs {
-    /// What may be uploaded.
-    pub fn limits(&self) -> Limits {
-        let (bytes, files) = (self.upload_bytes, self.upload_files);
-        Limits { bytes, files, ..Limits::default() }
-    }
-}
-
 impl Settings {
     /// Whether this process has a role.
     pub fn does(&self, role: Role) -> bool {
@@ -208,6 +183,9 @@ impl Settings {
             thresholds.reference,
             thresholds.pair.map_or("none".to_owned(), |pair| pair.to_string()),
         );
+        if self.does(Role::Api) {
+            let _ = write!(told, " {}", self.api.told());
+        }
         told
     }
 }

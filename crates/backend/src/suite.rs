@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use api::Api;
+use api::{Api, History};
 use bus::{Bus, BusError, Kafka, KafkaSettings};
 use domain::Dictionary;
 use embed::{Cached, Embedder, Memory, Redis, RedisSettings, SingleFlight, Triton, TritonSettings};
 use linking::Rule;
-use live::{LinkStage, MatchStage, Names};
+use live::{Activities, Activity, LinkStage, MatchStage, Names};
 use report::Judge;
 use service::{Health, Need, Server, Stop, Work};
 
-use crate::api::Recent;
 use crate::settings::{ModelArgs, RedisArgs, Role, Settings};
 
 /// The pause before a broker that is away is asked again for its topics.
@@ -40,13 +39,16 @@ pub fn run(settings: &Settings) -> Result<()> {
         bus,
         dictionary,
         stop: Stop::new(),
-        recent: Recent::default(),
+        activity: Activity::new(),
+        activities: Arc::default(),
+        history: settings.does(Role::Api).then(|| Arc::new(settings.api.history())),
     };
-    let routes = match settings.does(Role::Api) {
-        true => parts.recent.routes().merge(api::routes(parts.api(settings))),
-        false => Default::default(),
+    let health = Arc::new(parts.health(settings));
+    let routes = match &parts.history {
+        Some(history) => api::routes(parts.api(settings, history, &health)),
+        None => Default::default(),
     };
-    let server = Server::start(settings.http_port, parts.health(settings), routes, &parts.stop)?;
+    let server = Server::start(settings.http_port, health, routes, &parts.stop)?;
     embed::describe_metrics();
     parts.create_topics(settings);
     parts.work(settings)?;
@@ -62,7 +64,12 @@ struct Parts {
     dictionary: Arc<Dictionary>,
     names: Names,
     stop: Stop,
-    recent: Recent,
+    /// What this process reads of the logs.
+    activity: Activity,
+    /// What all processes read of them, for the API.
+    activities: Arc<Activities>,
+    /// The links found so far, if this process serves the API.
+    history: Option<Arc<History>>,
 }
 
 /// The model with its caches in front: memory, then Redis.
@@ -100,17 +107,28 @@ impl Model {
 }
 
 impl Parts {
-    /// What analyses of uploads work with.
-    fn api(&self, settings: &Settings) -> Api {
+    /// What the API works with.
+    fn api(&self, settings: &Settings, history: &Arc<History>, health: &Arc<Health>) -> Api {
+        let Settings { api, dictionary, time, .. } = settings;
+        let bus: Arc<dyn Bus> = Arc::clone(&self.bus) as _;
         Api {
             dictionary: Arc::clone(&self.dictionary),
+            dictionary_name: dictionary.name(),
             embedder: Arc::clone(&self.model.embedder),
             thresholds: settings.thresholds.of(settings.model.model_profile.model),
-            window: settings.time.window.0,
-            zone: settings.time.log_tz.0.clone(),
-            limits: settings.uploads.limits(),
+            window: time.window.0,
+            zone: time.log_tz.0.clone(),
+            limits: api.limits(),
             folder: std::env::temp_dir(),
-            at_once: settings.uploads.analyses.into(),
+            at_once: api.analyses.into(),
+            keep: api.keep(),
+            history: Arc::clone(history),
+            bus,
+            names: self.names.clone(),
+            activities: Arc::clone(&self.activities),
+            health: Arc::clone(health),
+            access: api.access(),
+            stop: self.stop.clone(),
         }
     }
 
@@ -127,6 +145,10 @@ impl Parts {
                 let ping = move || redis.ping().map_err(|error| error.to_string());
                 health = health.with("redis", Need::Optional, Box::new(ping));
             }
+        }
+        if let Some(history) = &self.history {
+            let history = Arc::clone(history);
+            health = health.with("history", Need::Optional, Box::new(move || history.check()));
         }
         health
     }
@@ -166,6 +188,7 @@ impl Parts {
             thresholds,
             zone: settings.time.log_tz.0.clone(),
             max_ahead: settings.max_ahead.0,
+            activity: &self.activity,
             names,
             stopped: &stopped,
         };
@@ -182,22 +205,26 @@ impl Parts {
             names,
             stopped: &stopped,
         };
-        let work = settings.roles.iter().map(|role| -> Work {
-            match role {
-                Role::Match => ("role match", Box::new(|| Ok(matching.run()?))),
-                Role::Link => ("role link", Box::new(|| Ok(linking.run()?))),
-                Role::Alert => (
-                    "role alert",
-                    Box::new(|| {
-                        Ok(live::follow(bus, names.links(), names.group("alert"), &stopped, tell)?)
-                    }),
-                ),
-                Role::Api => {
-                    ("role api", Box::new(|| Ok(self.recent.follow(bus, names, &stopped)?)))
-                }
-            }
-        });
-        service::run_all(&self.stop, work.collect())
+        let tell_links =
+            || Ok(live::follow(bus, names.links(), names.group("alert"), &stopped, tell)?);
+        let mut work: Vec<Work> = Vec::new();
+        if settings.does(Role::Match) {
+            work.push(("role match", Box::new(|| Ok(matching.run()?))));
+            let activity = || Ok(self.activity.publish(bus, names, &stopped)?);
+            work.push(("role match", Box::new(activity)));
+        }
+        if settings.does(Role::Link) {
+            work.push(("role link", Box::new(|| Ok(linking.run()?))));
+        }
+        if settings.does(Role::Alert) {
+            work.push(("role alert", Box::new(tell_links)));
+        }
+        if let Some(history) = &self.history {
+            work.push(("role api", Box::new(|| Ok(history.follow(bus, names, &stopped)?))));
+            let activities = || Ok(self.activities.follow(bus, names, &stopped)?);
+            work.push(("role api", Box::new(activities)));
+        }
+        service::run_all(&self.stop, work)
     }
 }
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use analysis::AnalysisError;
+use api::ApiArgs;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use embed::EmbedError;
 use live::StageError;
@@ -28,7 +30,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  foreshock                                      the links of data/logs, as a stream would give them
+  foreshock                                      the web pages, and data/logs as a stream of logs
   foreshock analyze logs/*.log -o links.xlsx     links of an incident, as a spreadsheet
   foreshock analyze logs.zip --window 2h --json  the same from an archive, for a script
   echo 'pg-3 is 340 s behind' | foreshock match  what a message would be taken for
@@ -44,11 +46,11 @@ Exit codes:
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Replay a folder of logs, and tell links as they are found
+    /// Serve the web pages and the API, replay a folder of logs, and tell links as they are found
     ///
-    /// The streaming suite in one process: replay, match and link are the same as in the suite, with
-    /// queues between them in place of Kafka. Ends when the logs were replayed.
-    Live(LiveArgs),
+    /// The suite in one process: replay, match, link, the API and the pages are the same as in the
+    /// suite, with queues between them in place of Kafka. Serves until Ctrl-C.
+    Live(Box<LiveArgs>),
     /// Find the links in logs
     ///
     /// Reads plain text, .gz and .zip, in UTF-8, cp1251 or UTF-16. Lines look like
@@ -108,10 +110,20 @@ pub struct LiveArgs {
     #[arg(long, env = "GRACE", default_value = "1h", value_name = "TIME")]
     pub grace: Window,
 
-    /// The port of /metrics, /health and /ready; 0 for any that is free
+    /// End when everything was replayed and worked off, and serve no longer than that
+    #[arg(long, env = "ONCE", value_parser = FalseyValueParser::new())]
+    pub once: bool,
+
+    /// The port of the API, /docs, /metrics, /health and /ready; 0 for any that is free
     #[arg(long, env = "HTTP_PORT", default_value_t = 8000, value_name = "PORT")]
     pub http_port: u16,
 
+    /// The port of the web pages; 0 for any that is free
+    #[arg(long, env = "FRONTEND_PORT", default_value_t = 8501, value_name = "PORT")]
+    pub frontend_port: u16,
+
+    #[command(flatten)]
+    pub api: ApiArgs,
     #[command(flatten)]
     pub thresholds: ThresholdArgs,
     #[command(flatten)]
@@ -119,6 +131,26 @@ pub struct LiveArgs {
     /// What is logged: error, warn, info, debug or trace
     #[arg(long, env = "LOG_LEVEL", default_value = "warn", value_name = "LEVEL")]
     pub log_level: String,
+}
+
+impl LiveArgs {
+    /// The settings in force, for the log, without the secret ones.
+    pub fn told(&self) -> String {
+        let LiveArgs { log_dir, speed, jitter_ms, loops, dictionary, time, grace, .. } = self;
+        format!(
+            "LOG_DIR={} SPEED={speed} JITTER_MS={jitter_ms} LOOPS={loops} ONCE={} HTTP_PORT={} \
+             FRONTEND_PORT={} ANOMALIES_CSV_PATH={} WINDOW={:#} GRACE={:#} LOG_TZ={} {}",
+            log_dir.display(),
+            self.once,
+            self.http_port,
+            self.frontend_port,
+            dictionary.dictionary.display(),
+            time.window.0,
+            grace.0,
+            time.log_tz.name(),
+            self.api.told(),
+        )
+    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -1,19 +1,21 @@
-//! `foreshock live`: the streaming suite in one process.
+//! `foreshock live`: the suite in one process.
 
 use std::io::{self, Write};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bus::Memory;
+use api::{Api, History};
+use bus::{Bus, Memory};
 use domain::Dictionary;
+use frontend::{Frontend, UploadLimits};
 use linking::Rule;
-use live::{LinkStage, MatchStage, Names, Told};
+use live::{Activities, Activity, LinkStage, MatchStage, Names, Told};
 use replay::{Replayed, Timestamps};
 use report::Judge;
-use service::{Health, LogArgs, LogFormat, Server, Stop, Work};
+use service::{Health, LogArgs, LogFormat, Need, Server, Stop, Work};
 
 use crate::cli::{Exit, LiveArgs};
 use crate::model;
@@ -23,12 +25,14 @@ use crate::show::{self, Paint};
 /// How often it is looked whether everything is worked off.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long it serves between two looks at whether to go on.
+const LONG: Duration = Duration::from_secs(3600);
+
 /// How far a timestamp may lie ahead of now.
 const MAX_AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 /// `foreshock live`.
 pub fn run(arguments: &LiveArgs) -> Result<Exit> {
-    let started = Instant::now();
     let log_level = arguments.log_level.clone();
     LogArgs { log_level, log_format: LogFormat::Text }.start()?;
     let folder = &arguments.log_dir;
@@ -37,59 +41,137 @@ pub fn run(arguments: &LiveArgs) -> Result<Exit> {
         "{}: no such folder. Name the folder of the logs with --log-dir or LOG_DIR",
         folder.display()
     );
-    let dictionary = parse::dictionary::read(&arguments.dictionary.dictionary)?;
-    let model = model::open(&arguments.model)?;
-    let stop = Stop::new();
-    let routes = Default::default();
-    let _server = Server::start(arguments.http_port, Health::new(), routes, &stop)?;
+    tracing::info!("settings: {}", arguments.told());
+    let dictionary = Arc::new(parse::dictionary::read(&arguments.dictionary.dictionary)?);
     let suite = Suite {
         arguments,
+        started: Instant::now(),
         bus: Memory::new(),
         dictionary,
-        model,
+        model: Arc::new(model::open(&arguments.model)?),
         names: Names::new("logs", "foreshock"),
-        stop,
+        stop: Stop::new(),
+        history: Arc::new(arguments.api.history()),
+        activity: Activity::new(),
+        activities: Arc::default(),
         links: AtomicU64::new(0),
+        replayed: OnceLock::new(),
+        summed_up: AtomicBool::new(false),
     };
-    let replayed = suite.run()?;
+    let server = suite.serve()?;
+    suite.run()?;
+    drop(server);
     model::tell_trouble(&suite.model);
-    suite.sum_up(replayed, started.elapsed())?;
-    Ok(if replayed.events == 0 { Exit::NoEvents } else { Exit::Done })
+    suite.sum_up()?;
+    let found_nothing = suite.replayed.get().is_none_or(|replayed| replayed.events == 0);
+    Ok(if arguments.once && found_nothing { Exit::NoEvents } else { Exit::Done })
 }
 
 /// The stages of one process, and what they share.
 struct Suite<'a> {
     arguments: &'a LiveArgs,
+    started: Instant,
     bus: Memory,
-    dictionary: Dictionary,
-    model: Model,
+    dictionary: Arc<Dictionary>,
+    model: Arc<Model>,
     names: Names,
     stop: Stop,
+    /// The links found so far, in this process and before it.
+    history: Arc<History>,
+    /// What the match stage reads of the logs, and what the API was told of that.
+    activity: Activity,
+    activities: Arc<Activities>,
+    /// Links of this process.
     links: AtomicU64,
+    replayed: OnceLock<Replayed>,
+    summed_up: AtomicBool,
 }
 
 impl Suite<'_> {
-    /// replay → match → link → the screen, until all is replayed and worked off.
-    fn run(&self) -> Result<Replayed> {
+    /// Serves the API and the pages, and says where they are.
+    fn serve(&self) -> Result<Server> {
+        let LiveArgs { http_port, frontend_port, .. } = self.arguments;
+        let health = Arc::new(self.health());
+        let routes = api::routes(self.api(&health));
+        let mut server = Server::start(*http_port, health, routes, &self.stop)?;
+        let api = server.port();
+        let pages = server.also("FRONTEND_PORT", *frontend_port, self.pages(api)?)?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "API http://localhost:{api}/docs\npages http://localhost:{pages}")?;
+        out.flush()?;
+        Ok(server)
+    }
+
+    fn health(&self) -> Health {
+        let history = Arc::clone(&self.history);
+        Health::new()
+            // It is loaded before anything is served.
+            .with("model", Need::Required, Box::new(|| Ok(())))
+            .with("history", Need::Optional, Box::new(move || history.check()))
+    }
+
+    fn api(&self, health: &Arc<Health>) -> Api {
+        let LiveArgs { api, dictionary, time, .. } = self.arguments;
+        let embedder = Arc::clone(&self.model);
+        Api {
+            dictionary: Arc::clone(&self.dictionary),
+            dictionary_name: dictionary.name(),
+            embedder,
+            thresholds: self.judge().thresholds,
+            window: time.window.0,
+            zone: time.log_tz.0.clone(),
+            limits: api.limits(),
+            folder: std::env::temp_dir(),
+            at_once: api.analyses.into(),
+            keep: api.keep(),
+            history: Arc::clone(&self.history),
+            bus: Arc::new(self.bus.clone()),
+            names: self.names.clone(),
+            activities: Arc::clone(&self.activities),
+            health: Arc::clone(health),
+            access: api.access(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// The pages, which ask the API at this port.
+    fn pages(&self, api: u16) -> Result<axum::Router> {
+        let args = &self.arguments.api;
+        let limits = UploadLimits { bytes: args.upload_bytes, files: args.upload_files };
+        let base = format!("http://127.0.0.1:{api}").parse()?;
+        Ok(frontend::routes(Frontend::new(base, args.token(), limits)?))
+    }
+
+    /// replay → match → link → the screen, and the history that the API shows.
+    fn run(&self) -> Result<()> {
         let stopped = || self.stop.is_stopped();
-        self.names.create(&self.bus, 1, self.arguments.time.window.0)?;
-        let replayed = OnceLock::new();
-        let replay = || {
-            let _ = replayed.set(replay::run(&self.replay(), &self.bus, &stopped)?);
-            while !stopped() && !self.bus.is_drained() {
-                thread::sleep(LOOK);
-            }
-            Ok(())
-        };
+        let (bus, names): (&dyn Bus, _) = (&self.bus, &self.names);
+        names.create(bus, 1, self.arguments.time.window.0)?;
+        self.history.join(bus, names)?;
         let work: Vec<Work> = vec![
-            ("replay", Box::new(replay)),
+            ("replay", Box::new(|| self.play(&stopped))),
             ("match", Box::new(|| Ok(self.matching(&stopped).run()?))),
             ("link", Box::new(|| Ok(self.linking(&stopped).run()?))),
             ("show", Box::new(|| self.show(&stopped))),
             ("mourn", Box::new(|| self.mourn(&stopped))),
+            ("history", Box::new(|| Ok(self.history.follow(bus, names, &stopped)?))),
+            ("activity", Box::new(|| Ok(self.activity.publish(bus, names, &stopped)?))),
+            ("activities", Box::new(|| Ok(self.activities.follow(bus, names, &stopped)?))),
         ];
-        service::run_all(&self.stop, work)?;
-        Ok(replayed.into_inner().unwrap_or_default())
+        service::run_all(&self.stop, work)
+    }
+
+    /// Replays the logs, waits until they are worked off, and stays to serve if it is to.
+    fn play(&self, stopped: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        let _ = self.replayed.set(replay::run(&self.replay(), &self.bus, stopped)?);
+        while !stopped() && !self.bus.is_drained() {
+            thread::sleep(LOOK);
+        }
+        self.sum_up()?;
+        while !self.arguments.once && !stopped() {
+            self.stop.sleep(LONG);
+        }
+        Ok(())
     }
 
     fn replay(&self) -> replay::Settings {
@@ -108,11 +190,12 @@ impl Suite<'_> {
     fn matching<'s>(&'s self, stopped: &'s (dyn Fn() -> bool + Sync)) -> MatchStage<'s> {
         MatchStage {
             bus: &self.bus,
-            embedder: &self.model,
+            embedder: self.model.as_ref(),
             dictionary: &self.dictionary,
             thresholds: self.judge().thresholds,
             zone: self.arguments.time.log_tz.0.clone(),
             max_ahead: MAX_AHEAD,
+            activity: &self.activity,
             names: &self.names,
             stopped,
         }
@@ -132,7 +215,7 @@ impl Suite<'_> {
     }
 
     fn judge(&self) -> Judge {
-        let model = embed::Embedder::model(&self.model).to_owned();
+        let model = embed::Embedder::model(self.model.as_ref()).to_owned();
         let thresholds = self.arguments.thresholds.of(&model);
         Judge { model, thresholds, window_seconds: self.arguments.time.window.0.as_secs_f64() }
     }
@@ -162,11 +245,16 @@ impl Suite<'_> {
         })?)
     }
 
-    fn sum_up(&self, replayed: Replayed, took: Duration) -> Result<()> {
-        let Replayed { events, skipped, .. } = replayed;
+    /// Says what came of the replay, once.
+    fn sum_up(&self) -> Result<()> {
+        if self.summed_up.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Replayed { events, skipped, .. } = self.replayed.get().copied().unwrap_or_default();
         let judge = self.judge();
+        let mut out = io::stdout().lock();
         writeln!(
-            io::stdout().lock(),
+            out,
             "{} (within {:#}), model {}, reference threshold {}\n{}, {} passed over in {:.2} s",
             show::plural(self.links.load(Ordering::Relaxed), "link", "links"),
             self.arguments.time.window.0,
@@ -174,7 +262,7 @@ impl Suite<'_> {
             judge.thresholds.reference,
             show::plural(events, "event", "events"),
             show::plural(skipped, "line", "lines"),
-            took.as_secs_f64(),
+            self.started.elapsed().as_secs_f64(),
         )?;
         Ok(())
     }

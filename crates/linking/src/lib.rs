@@ -15,7 +15,7 @@ mod profile;
 mod window;
 
 pub use evaluation::{Evaluation, Labelled, Measures, Point, Share};
-pub use link::{Link, Linked, Linker, Rule};
+pub use link::{Link, Linked, Linker, Place, Rule};
 pub use lint::{Check, Finding, Severity, lint};
 pub use matching::{Match, Matched, Matcher, Scored, Verdict, cosine};
 pub use profile::{Profile, Thresholds};

@@ -5,6 +5,7 @@
 //! that of sorting the events and of telling the links, and links are told one by one: fifty
 //! thousand errors beside fifty thousand warnings need no memory beyond the events.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use domain::{Dictionary, Pair, Row, Side};
@@ -119,6 +120,18 @@ impl Linker {
     }
 }
 
+/// Where a link is among joined events. The events of one text are numbered by time, so two places
+/// whose pairs share a text have one event of it where they have one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The pair of texts, as an index into [`Dictionary::pairs`].
+    pub pair: u32,
+    /// The anomaly among the events of its text.
+    pub anomaly: u32,
+    /// The problem among the events of its text.
+    pub problem: u32,
+}
+
 /// Joined events, from which links are told as often as asked, always in one order: by pair in
 /// the order of the dictionary, then by problem, then by anomaly, each by time, file and line.
 pub struct Linked {
@@ -137,6 +150,37 @@ impl Linked {
     /// Every link.
     pub fn links(&self) -> impl Iterator<Item = Link<'_>> {
         self.joined().flat_map(|joined| self.links_of(joined))
+    }
+
+    /// Where every link is, in the order of [`Linked::links`]: little to keep of it, from which
+    /// [`Linked::link`] makes it again.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.dictionary.pairs().iter().enumerate().flat_map(move |(number, pair)| {
+            let anomalies = &self.anomalies[pair.anomaly.index()];
+            let problems = self.problems[pair.problem.index()].iter().enumerate();
+            problems.filter(|_| !anomalies.is_empty()).flat_map(move |(at, problem)| {
+                range_within(anomalies, problem, self.rule.window)
+                    .filter(move |anomaly| self.rule.near(&anomalies[*anomaly], problem))
+                    .map(move |anomaly| Place {
+                        pair: number as u32,
+                        anomaly: anomaly as u32,
+                        problem: at as u32,
+                    })
+            })
+        })
+    }
+
+    /// The link at a place.
+    ///
+    /// # Panics
+    /// When the place is another result's.
+    pub fn link(&self, place: Place) -> Link<'_> {
+        let pair = self.dictionary.pairs()[place.pair as usize];
+        Link {
+            row: &self.dictionary.rows()[pair.row],
+            anomaly: &self.anomalies[pair.anomaly.index()][place.anomaly as usize],
+            problem: &self.problems[pair.problem.index()][place.problem as usize],
+        }
     }
 
     /// One link for each pair of texts and problem event: the one whose anomaly comes first. The
@@ -210,8 +254,13 @@ impl Linked {
 
 /// The events of a sorted series that are at most `window` away from `event`.
 fn within<'a>(series: &'a [Matched], event: &Matched, window: SignedDuration) -> &'a [Matched] {
+    &series[range_within(series, event, window)]
+}
+
+/// The places of those events in the series.
+fn range_within(series: &[Matched], event: &Matched, window: SignedDuration) -> Range<usize> {
     let lag = |other: &Matched| event.event.time.duration_since(other.event.time);
     let start = series.partition_point(|other| lag(other) > window);
     let length = series[start..].partition_point(|other| lag(other) >= -window);
-    &series[start..start + length]
+    start..start + length
 }

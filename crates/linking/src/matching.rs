@@ -165,6 +165,15 @@ impl<'d> Matcher<'d> {
         Some(texts.vectors.row(row).iter().copied().collect())
     }
 
+    /// The texts nearest to a vector, at most `count`; of equally near ones the first in the
+    /// dictionary comes first.
+    pub fn nearest(&self, side: Side, vector: &[f32], count: usize) -> Vec<Scored> {
+        let mut texts: Vec<Scored> = self.side(side).scored(vector).collect();
+        texts.sort_by(|one, other| other.score.total_cmp(&one.score));
+        texts.truncate(count);
+        texts
+    }
+
     fn side(&self, side: Side) -> &Texts {
         match side {
             Side::Anomaly => &self.anomalies,
@@ -240,6 +249,18 @@ mod tests {
         assert_eq!((found.text, found.exact), (TextId(0), false), "of two as near the first");
         assert_eq!(found.runner_up.unwrap().text, TextId(2));
         assert_eq!(found.score, 0.984808);
+    }
+
+    #[test]
+    fn the_nearest_texts_come_in_their_order() {
+        let dictionary = dictionary(&["eee", "abc", "1/0/1", "bbb", "aaa"]);
+        let matcher = Matcher::new(&dictionary, THRESHOLDS, vector);
+        let nearest = |count| {
+            let nearest = matcher.nearest(Side::Anomaly, &vector("a").unwrap(), count);
+            nearest.iter().map(|near| near.text.0).collect::<Vec<_>>()
+        };
+        assert_eq!(nearest(3), [1, 4, 3], "of two as near the first in the dictionary");
+        assert_eq!(nearest(9), [1, 4, 3, 0], "one without a meaning is near to nothing");
     }
 
     #[test]

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 /// The thresholds that matching and linking apply, as cosines from −1 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Thresholds {
     /// The least cosine between a message and the dictionary text it is taken for.
+    #[cfg_attr(feature = "openapi", schema(example = 0.42))]
     pub reference: f32,
     /// The least cosine between the two messages of a link; `None` for no such condition.
     pub pair: Option<f32>,

@@ -144,6 +144,15 @@ fn ids(linked: &Linked) -> Vec<String> {
 
 proptest! {
     #[test]
+    fn links_are_found_again_at_their_places_in_their_order(
+        world in world(), window in 0..120i64, threshold in prop::option::of(0.0..1.0f32),
+    ) {
+        let linked = linked(&world, rule(window, threshold));
+        let again: Vec<String> = linked.places().map(|place| linked.link(place).id()).collect();
+        prop_assert_eq!(again, linked.links().map(|link| link.id()).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn windows_find_what_the_batch_finds_in_any_order_of_working_and_with_repeats(
         world in world(), shuffled in Just(()).prop_perturb(|_, rng| rng),
         window in 0..120i64, threshold in prop::option::of(0.0..1.0f32),

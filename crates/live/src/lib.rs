@@ -15,10 +15,12 @@
 //! or loses one; where a partition goes, its windows are rebuilt from the oldest match that may
 //! still link; the same events give the same links as a batch analysis.
 
+mod activity;
 mod follow;
 mod links;
 mod matches;
 mod positions;
+mod publish;
 mod stage;
 mod told;
 mod wire;
@@ -28,9 +30,11 @@ use std::time::Duration;
 use bus::{Bus, BusError, NewTopic};
 use jiff::SignedDuration;
 
-pub use follow::follow;
+pub use activity::{Activities, Activity, Overview, Source};
+pub use follow::{follow, follow_kept};
 pub use links::LinkStage;
 pub use matches::MatchStage;
+pub use publish::{MOST_LINKS, Published, Publisher};
 pub use stage::{StageError, now};
 pub use told::{Event, Found, Told};
 
@@ -39,6 +43,9 @@ const MATCHES_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long links and dead letters are kept.
 const LINKS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long what processes tell of themselves is kept.
+const ACTIVITY_KEPT: Duration = Duration::from_secs(86_400);
 
 /// The names of topics and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +81,11 @@ impl Names {
         format!("{}.dead-letter", self.own)
     }
 
+    /// The topic of what processes tell of themselves.
+    pub fn activity(&self) -> String {
+        format!("{}.activity", self.own)
+    }
+
     /// The consumer group of a stage.
     pub fn group(&self, stage: &str) -> String {
         format!("{}-{stage}", self.own)
@@ -92,10 +104,12 @@ impl Names {
     ) -> Result<(), BusError> {
         let kept = MATCHES_KEPT.max(window.unsigned_abs().saturating_mul(2));
         let (matches, links, dead) = (self.matches(), self.links(), self.dead_letters());
+        let activity = self.activity();
         bus.create_topics(&[
             NewTopic { name: &matches, partitions, retention: kept },
             NewTopic { name: &links, partitions, retention: LINKS_KEPT },
             NewTopic { name: &dead, partitions: 1, retention: LINKS_KEPT },
+            NewTopic { name: &activity, partitions: 1, retention: ACTIVITY_KEPT },
         ])
     }
 }

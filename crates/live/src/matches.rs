@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use linking::{Matched, Matcher, Thresholds};
 use metrics::{Counter, Gauge, counter, gauge};
 
+use crate::activity::{Activity, Tally};
 use crate::stage::{self, LOOK, StageError, keep_working};
 use crate::wire::{LogLine, MatchRecord, dead_letter};
 use crate::{Names, positions::Positions};
@@ -49,6 +50,8 @@ pub struct MatchStage<'a> {
     pub zone: TimeZone,
     /// How far a timestamp may lie ahead of the line's arrival.
     pub max_ahead: SignedDuration,
+    /// What it read so far.
+    pub activity: &'a Activity,
     /// The names of topics and groups.
     pub names: &'a Names,
     /// Whether to end.
@@ -99,6 +102,7 @@ struct Batch<'s> {
     unknown: Vec<Unknown>,
     dead: Vec<Vec<u8>>,
     positions: Positions,
+    tally: Tally,
     counters: Counters,
 }
 
@@ -113,6 +117,7 @@ impl<'s> Batch<'s> {
             unknown: Vec::new(),
             dead: Vec::new(),
             positions: Positions::default(),
+            tally: Tally::default(),
             counters: Counters::new(),
         }
     }
@@ -120,11 +125,13 @@ impl<'s> Batch<'s> {
     fn poll(&mut self, consumer: &mut dyn Consumer) -> Result<(), StageError> {
         let (mut read, mut last) = (0, None);
         consumer.poll(BATCH, LOOK, &mut |record| {
+            self.tally.line(record.topic, record.sent);
             self.take(&record);
             self.positions.note(&record);
             (read, last) = (read + 1, Some(record.sent));
         })?;
         self.counters.read.increment(read);
+        self.stage.activity.add(&mut self.tally);
         if let Some(sent) = last {
             self.counters.behind.set((stage::now() - sent).max(0) as f64 / 1000.0);
         }
@@ -135,6 +142,7 @@ impl<'s> Batch<'s> {
     fn take(&mut self, record: &Record) {
         match self.event(record) {
             Ok(Some((event, side))) => {
+                self.tally.event(event.time);
                 let recall = self.recognition.recall(side, &event.message, &mut self.scratch);
                 match recall {
                     Recall::Nothing => return self.counters.nothing.increment(1),

@@ -24,6 +24,9 @@ pub enum StageError {
     /// The model does not work.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// What was received cannot be kept.
+    #[error("{0}")]
+    Keep(String),
 }
 
 impl StageError {
@@ -33,6 +36,7 @@ impl StageError {
             StageError::Bus(BusError::Unavailable(_)) => true,
             StageError::Bus(BusError::Refused(_)) => false,
             StageError::Embed(error) => error.is_temporary(),
+            StageError::Keep(_) => true,
         }
     }
 }

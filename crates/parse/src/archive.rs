@@ -50,6 +50,11 @@ impl Archive {
         Arc::new(Archive { packed, unpacked: AtomicU64::new(0), limits })
     }
 
+    /// The same archive, of which nothing was unpacked yet.
+    pub fn anew(&self) -> Arc<Archive> {
+        Archive::new(self.packed, self.limits)
+    }
+
     /// Stops a reader of unpacked bytes when the archive unpacks to too much.
     pub fn guard(self: &Arc<Self>, reader: impl Read + Send + 'static) -> Box<dyn Read + Send> {
         Box::new(Guard { reader, archive: Arc::clone(self) })

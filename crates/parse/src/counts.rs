@@ -7,6 +7,7 @@ use serde::Serialize;
 /// Counters of reading. `lines` is the sum of `errors`, `warnings`, `others`, `blank`,
 /// `no_timestamp`, `no_level` and `bad_timestamp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
     /// Bytes of text, unpacked where the file was packed.
     pub bytes: u64,

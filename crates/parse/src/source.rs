@@ -73,13 +73,13 @@ impl Source {
         let taken = Arc::default();
         let file = File::open(&self.path).map_err(fail)?;
         let mut file = Counted { file, taken: Arc::clone(&taken) };
-        let scanner = |packed, reader: Box<dyn Read + Send>| {
-            Scanner::new(reader, self.origin.clone(), packed, zone.clone())
+        let scanner = |reader: Box<dyn Read + Send>| {
+            Scanner::new(reader, self.origin.clone(), self.is_packed(), zone.clone())
         };
         let scanner = match self.kind {
             Kind::Plain => {
                 let line_is_open = seek_to_part(&mut file, part).map_err(fail)?;
-                let mut scanner = scanner(false, Box::new(file));
+                let mut scanner = scanner(Box::new(file));
                 if part.start > 0 {
                     scanner = scanner.behind_the_start(line_is_open);
                 }
@@ -89,19 +89,40 @@ impl Source {
                     _ => scanner,
                 }
             }
-            Kind::Utf16(encoding) => scanner(false, Box::new(Transcoder::new(file, encoding))),
-            Kind::Gzip => scanner(true, self.unpacked(MultiGzDecoder::new(BufReader::new(file)))?),
-            Kind::Zip { start, size, stored, crc } => {
-                file.file.seek(SeekFrom::Start(start)).map_err(fail)?;
-                let data = BufReader::new(file).take(size);
-                let reader = match stored {
-                    true => self.unpacked(Checked::new(data, crc))?,
-                    false => self.unpacked(Checked::new(DeflateDecoder::new(data), crc))?,
-                };
-                scanner(true, reader)
-            }
+            _ => scanner(self.text(file)?),
         };
         Ok(scanner.counting(taken))
+    }
+
+    /// Opens all of it to be read once more. What an archive unpacks to is counted anew, so that
+    /// what was let through once is let through again.
+    pub(crate) fn read_again(&self) -> Result<Box<dyn Read + Send>, InputError> {
+        let fail = |error| InputError::reading(&self.origin, false, error);
+        let file = File::open(&self.path).map_err(fail)?;
+        let again = Source { archive: self.archive.anew(), ..self.clone() };
+        again.text(Counted { file, taken: Arc::default() })
+    }
+
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(self.kind, Kind::Gzip | Kind::Zip { .. })
+    }
+
+    /// The text in a file that was just opened, in UTF-8 or cp1251.
+    fn text(&self, mut file: Counted) -> Result<Box<dyn Read + Send>, InputError> {
+        match self.kind {
+            Kind::Plain => Ok(Box::new(file)),
+            Kind::Utf16(encoding) => Ok(Box::new(Transcoder::new(file, encoding))),
+            Kind::Gzip => self.unpacked(MultiGzDecoder::new(BufReader::new(file))),
+            Kind::Zip { start, size, stored, crc } => {
+                let fail = |error| InputError::reading(&self.origin, false, error);
+                file.file.seek(SeekFrom::Start(start)).map_err(fail)?;
+                let data = BufReader::new(file).take(size);
+                match stored {
+                    true => self.unpacked(Checked::new(data, crc)),
+                    false => self.unpacked(Checked::new(DeflateDecoder::new(data), crc)),
+                }
+            }
+        }
     }
 
     /// Text from what an archive unpacks to, which is told by its first bytes as a file is.

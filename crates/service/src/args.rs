@@ -48,6 +48,13 @@ pub struct DictionaryArgs {
     pub dictionary: PathBuf,
 }
 
+impl DictionaryArgs {
+    /// What people call it.
+    pub fn name(&self) -> String {
+        self.dictionary.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
 /// Thresholds set by hand.
 #[derive(Args, Clone, Debug)]
 pub struct ThresholdArgs {

@@ -41,20 +41,25 @@ struct Part {
 
 /// What the dependencies said.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// Whether every required one works.
     pub ready: bool,
+    /// Each dependency, in the order in which they were added.
     pub dependencies: Vec<State>,
 }
 
+/// What a dependency said.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct State {
-    name: &'static str,
-    need: Need,
-    ok: bool,
+pub struct State {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether work can be done without it.
+    pub need: Need,
+    /// Whether it works.
+    pub ok: bool,
     /// Why it does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl Health {
@@ -71,7 +76,7 @@ impl Health {
     }
 
     /// Asks every dependency, all at once; answers of the last second are not asked for again.
-    pub(crate) async fn report(&self) -> Report {
+    pub async fn report(&self) -> Report {
         let mut last = self.last.lock().await;
         if let Some((when, report)) = &*last
             && when.elapsed() < FRESH

@@ -12,11 +12,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::{Health, Stop};
 
@@ -30,9 +32,20 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// How long `healthcheck` waits for an answer: more than a service takes to ask its dependencies.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// The asynchronous part of a service: HTTP and signals. Dropping it ends them.
+/// How long answers that are being given may take once everything is to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How long threads that answer may take to hear that nobody waits any more.
+const LAST_THREADS: Duration = Duration::from_secs(3);
+
+/// The asynchronous part of a service: HTTP and signals. Dropping it ends them, and what streams
+/// with them.
 pub struct Server {
-    runtime: Runtime,
+    /// Taken when it is dropped.
+    runtime: Option<Runtime>,
+    serving: Vec<JoinHandle<std::io::Result<()>>>,
+    port: u16,
+    stop: Stop,
 }
 
 impl Server {
@@ -42,7 +55,12 @@ impl Server {
     ///
     /// # Errors
     /// When the port is taken.
-    pub fn start(port: u16, health: Health, routes: Router, stop: &Stop) -> Result<Server> {
+    pub fn start(
+        port: u16,
+        health: impl Into<Arc<Health>>,
+        routes: Router,
+        stop: &Stop,
+    ) -> Result<Server> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -52,25 +70,64 @@ impl Server {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BOUNDS)?
             .install_recorder()
             .context("starting metrics")?;
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
-            format!("HTTP_PORT: port {port} cannot be listened on; name another, or 0 for any")
-        })?;
         runtime.spawn(stop.clone().on_signals());
         runtime.spawn(keep_up(metrics.clone()));
-        let router = router(metrics, health).merge(routes);
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Ok(Server { runtime })
+        let stop = stop.clone();
+        let mut server = Server { runtime: Some(runtime), serving: Vec::new(), port, stop };
+        let router = router(metrics, health.into()).merge(routes);
+        server.port = server.also("HTTP_PORT", port, router)?;
+        Ok(server)
+    }
+
+    /// Serves `routes` on another port, or any that is free for 0; returns which. `setting` names
+    /// it where it cannot be had.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn also(&mut self, setting: &str, port: u16, routes: Router) -> Result<u16> {
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let listener = self.runtime().block_on(TcpListener::bind(address)).with_context(|| {
+            format!("{setting}: port {port} cannot be listened on; name another, or 0 for any")
+        })?;
+        let port = listener.local_addr()?.port();
+        // Small answers go at once, and do not wait for more to fill a packet.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let stop = self.stop.clone();
+        let until = async move { stop.wait().await };
+        let serving = axum::serve(listener, routes).with_graceful_shutdown(until);
+        self.serving.push(self.runtime().spawn(serving.into_future()));
+        Ok(port)
+    }
+
+    /// The port of the first routes.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The runtime, for what else is asynchronous.
     pub fn runtime(&self) -> &Runtime {
-        &self.runtime
+        self.runtime.as_ref().expect("it is there until the server is dropped")
     }
 }
 
-fn router(metrics: PrometheusHandle, health: Health) -> Router {
-    let health = Arc::new(health);
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.stop();
+        let Some(runtime) = self.runtime.take() else { return };
+        let answers = std::mem::take(&mut self.serving);
+        runtime.block_on(async {
+            let all = async {
+                for answers in answers {
+                    let _ = answers.await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
+        });
+        runtime.shutdown_timeout(LAST_THREADS);
+    }
+}
+
+fn router(metrics: PrometheusHandle, health: Arc<Health>) -> Router {
     let probes =
         Router::new().route("/health", get(alive)).route("/ready", get(ready)).with_state(health);
     Router::new().route("/metrics", get(render)).with_state(metrics).merge(probes)

@@ -11,7 +11,7 @@ mod logs;
 mod stop;
 mod work;
 
-pub use health::{Check, Health, Need};
+pub use health::{Check, Health, Need, Report, State};
 pub use http::{Server, healthcheck};
 pub use logs::{LogArgs, LogFormat};
 pub use stop::Stop;

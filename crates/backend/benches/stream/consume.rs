@@ -11,7 +11,7 @@ use embed::{Cached, Embedder, Memory, OnnxModel, Store};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use linking::Profile;
-use live::{MatchStage, Names};
+use live::{Activity, MatchStage, Names};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use replay::Settings;
@@ -87,6 +87,7 @@ fn stage(prefix: &str, records: usize, embedder: &dyn Embedder) -> (Duration, i6
         thresholds: Profile::MINILM.thresholds,
         zone: TimeZone::UTC,
         max_ahead: SignedDuration::from_hours(24),
+        activity: &Activity::new(),
         names: &names,
         stopped: &|| seen.lock().unwrap().took.is_some(),
     };

@@ -75,6 +75,11 @@ impl Suite {
 
     /// A backend, or another one.
     pub fn backend(&self, roles: &str) -> Process {
+        self.backend_with(roles, &[])
+    }
+
+    /// A backend with settings of its own.
+    pub fn backend_with(&self, roles: &str, settings: &[(&str, &str)]) -> Process {
         let port = free_port();
         let mut command = self.command(env!("CARGO_BIN_EXE_backend").as_ref());
         command
@@ -86,7 +91,9 @@ impl Suite {
             .env("TRITON_URL", &self.triton)
             .env("REDIS_HOST", &self.redis.0)
             .env("REDIS_PORT", self.redis.1.to_string())
-            .env("WINDOW", self.window);
+            .env("WINDOW", self.window)
+            .env("LINKS_DB", format!("db/links-{port}.db"))
+            .envs(settings.iter().copied());
         Process::start(command, port, &self.folder.path().join(format!("backend-{port}.log")))
     }
 
@@ -346,6 +353,13 @@ pub fn metric(text: &str, name: &str, label: &str) -> f64 {
     };
     let value = |line: &str| line.rsplit_once(' ').and_then(|(_, value)| value.parse::<f64>().ok());
     text.lines().filter(of_name).filter_map(value).sum()
+}
+
+/// The ids of the links of a page, in its order.
+pub fn links(page: &str) -> Vec<String> {
+    let page: Value = serde_json::from_str(page).unwrap();
+    let links = page["links"].as_array().unwrap().iter();
+    links.map(|link| link["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Logs with many links: six services that log every second, a tenth of it ERROR and WARNING lines

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod common;
+mod history;
 mod outages;
 mod service;
 mod streaming;

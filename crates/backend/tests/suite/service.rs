@@ -25,6 +25,15 @@ fn a_bad_setting_is_refused_with_its_name() {
         ("ANOMALIES_CSV_PATH", "/nowhere/pairs.csv", "/nowhere/pairs.csv"),
         ("TRITON_URL", "a b", "is no address"),
         ("LOG_LEVEL", "loud,,=", "LOG_LEVEL"),
+        ("API_TOKEN", "two words", "visible ASCII"),
+        ("CORS_ORIGINS", "*", "the origin of a page"),
+        ("UPLOAD_BYTES", "4G", "invalid digit"),
+        ("UPLOAD_FILES", "0", "0 is not in 1..=1000000"),
+        ("UNPACKED_RATIO", "0", "0 is not in 1.."),
+        ("ANALYSES", "0", "0 is not in 1..=1000"),
+        ("JOBS_KEPT", "many", "invalid digit"),
+        ("JOB_TTL", "-1h", "must not be negative"),
+        ("LINKS_KEPT", "0", "0 is not in 1.."),
     ] {
         let dictionary = crate::common::data().join("anomalies_problems.csv");
         let dictionary = ("ANOMALIES_CSV_PATH", dictionary.to_str().unwrap());
@@ -59,8 +68,21 @@ fn help_lists_every_setting_with_its_variable() {
         "PAIR_THRESHOLD",
         "LOG_LEVEL",
         "LOG_FORMAT",
+        "API_TOKEN",
+        "CORS_ORIGINS",
+        "UPLOAD_BYTES",
+        "UPLOAD_FILES",
+        "UNPACKED_BYTES",
+        "UNPACKED_RATIO",
+        "ANALYSES",
+        "JOBS_KEPT",
+        "JOB_TTL",
+        "JOBS_BYTES",
+        "LINKS_DB",
+        "LINKS_KEPT",
     ] {
-        assert!(help.contains(&format!("[env: {variable}=")), "{variable}");
+        let named = [format!("[env: {variable}="), format!("[env: {variable}]")];
+        assert!(named.iter().any(|it| help.contains(it)), "{variable}");
     }
 }
 

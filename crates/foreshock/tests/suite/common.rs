@@ -86,10 +86,10 @@ pub fn logs_of_data() -> Vec<PathBuf> {
 
 fn command(cache: &Path) -> Command {
     let mut command = cargo_bin_cmd!("foreshock");
-    for variable in ["ANOMALIES_CSV_PATH", "LOG_TZ", "LOG_DIR", "FORESHOCK_MODEL"] {
+    for variable in ["ANOMALIES_CSV_PATH", "LOG_TZ", "LOG_DIR", "FORESHOCK_MODEL", "LINKS_DB"] {
         command.env_remove(variable);
     }
-    command.env("FORESHOCK_CACHE", cache);
+    command.env("FORESHOCK_CACHE", cache).env("HTTP_PORT", "0").env("FRONTEND_PORT", "0");
     command
 }
 

@@ -1,128 +1,12 @@
-//! The API as its clients meet it: a real server, the real model, and curl.
+//! Uploads, answered at once.
 
-use std::fs;
 use std::io::{Cursor, Write};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
 
-use api::{Api, Limits};
-use embed::{Cached, OnnxModel, Store};
-use jiff::SignedDuration;
-use jiff::tz::TimeZone;
-use linking::Profile;
+use api::Limits;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// The files of the example, and the model.
-fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data")
-}
-
-fn model() -> Arc<Cached<Store, OnnxModel>> {
-    static MODEL: OnceLock<Arc<Cached<Store, OnnxModel>>> = OnceLock::new();
-    let open = || {
-        let own = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-        let cache = std::env::var_os("FORESHOCK_CACHE").map_or_else(own, PathBuf::from);
-        let model = embed::fetch_default(&cache, &|_| ()).expect("the model is to be had");
-        Arc::new(Cached::new(Store::open(&cache.join("vectors.db")), model))
-    };
-    Arc::clone(MODEL.get_or_init(open))
-}
-
-/// A server on a port of its own, for as long as the runtime lives.
-struct Served {
-    _runtime: tokio::runtime::Runtime,
-    address: String,
-    /// Where uploads are kept.
-    uploads: TempDir,
-    /// Where a test keeps what it uploads.
-    folder: TempDir,
-}
-
-impl Served {
-    fn new(limits: Limits) -> Served {
-        let uploads = tempfile::tempdir().unwrap();
-        let dictionary = parse::dictionary::read(&data().join("anomalies_problems.csv")).unwrap();
-        let router = api::routes(Api {
-            dictionary: Arc::new(dictionary),
-            embedder: model(),
-            thresholds: Profile::MINILM.thresholds,
-            window: SignedDuration::from_hours(24),
-            zone: TimeZone::UTC,
-            limits,
-            folder: uploads.path().to_owned(),
-            at_once: 2,
-        });
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, router).await
-        });
-        Served { _runtime: runtime, address, uploads, folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        let path = self.folder.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path.display().to_string()
-    }
-
-    /// `curl ARGUMENTS ADDRESS/PATH`: status, headers and content.
-    fn curl(&self, path: &str, arguments: &[&str]) -> (u16, String, Vec<u8>) {
-        let headers = self.folder.path().join("headers");
-        let output = Command::new("curl")
-            .args(["--silent", "--dump-header", headers.to_str().unwrap()])
-            .args(arguments)
-            .arg(format!("{}{path}", self.address))
-            .output()
-            .expect("curl runs");
-        let headers = fs::read_to_string(headers).unwrap();
-        // The last answer: curl asks whether to go on before it sends much.
-        let last = headers.rsplit("HTTP/1.1 ").next().unwrap();
-        let status = last.split(' ').next().unwrap().parse().unwrap();
-        (status, last.to_lowercase(), output.stdout)
-    }
-
-    fn refuses(&self, arguments: &[&str], status: u16, words: &[&str]) {
-        let (code, headers, body) = self.curl("/analyze-logs/", arguments);
-        let body: Value = serde_json::from_slice(&body).expect("an error is JSON");
-        let detail = body["detail"].as_str().unwrap();
-        assert_eq!(code, status, "{arguments:?}: {detail}");
-        assert!(headers.contains("content-type: application/json"), "{headers}");
-        for word in words {
-            assert!(detail.contains(word), "no {word:?} in {detail:?}");
-        }
-        assert!(!detail.contains("/tmp"), "no path of the server: {detail}");
-        self.is_clean();
-    }
-
-    /// Nothing that was uploaded is left.
-    fn is_clean(&self) {
-        let left = || fs::read_dir(self.uploads.path()).unwrap().count();
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while left() > 0 {
-            assert!(std::time::Instant::now() < end, "uploads are left on the disk");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-}
-
-fn example() -> Vec<String> {
-    let logs = fs::read_dir(data().join("logs")).unwrap();
-    logs.map(|log| format!("log_files=@{}", log.unwrap().path().display())).collect()
-}
-
-fn forms(forms: &[String]) -> Vec<&str> {
-    forms.iter().flat_map(|form| ["-F", form.as_str()]).collect()
-}
-
-const LOG: &str = "2025-10-06T07:00:00 WARNING db: Replica apply queue growing\n\
-    2025-10-06T07:42:23 ERROR db: Replica fell out of step with primary\n";
+use crate::common::{LOG, Served, data, example, forms};
 
 #[test]
 fn the_clients_of_the_original_get_the_csv_of_the_links() {
@@ -175,7 +59,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
     server.refuses(&["-F", &log, "-F", &not_csv], 400, &["pairs.txt", "does not end in .csv"]);
     let (status, _, body) = server.curl("/analyze-logs/?format=pdf", &["-F", &log]);
     let body = String::from_utf8(body).unwrap();
-    assert!(status == 422 && body.contains("none of csv, xlsx, json"), "{body}");
+    assert!(status == 422 && body.contains("expected one of `csv`, `xlsx`, `json`"), "{body}");
 }
 
 #[test]
@@ -204,10 +88,12 @@ fn hostile_names_are_only_names() {
 #[test]
 fn limits_hold_before_anything_is_worked_on() {
     let archives = parse::Limits { unpacked: 1 << 20, ..parse::Limits::default() };
-    let server = Served::new(Limits { bytes: 100_000, files: 3, archives });
+    let server = Served::new(Limits { bytes: 100_000, files: 3, archives, ..Limits::default() });
     let log = format!("log_files=@{}", server.write("app.log", LOG));
     let large = format!("log_files=@{}", server.write("large.log", vec![b'x'; 200_000]));
-    server.refuses(&["-F", &large], 413, &["large.log", "100000 bytes"]);
+    server.refuses(&["-F", &large], 413, &["the upload", "100000 bytes"]);
+    let chunked = ["-H", "Transfer-Encoding: chunked", "-F", &large];
+    server.refuses(&chunked, 413, &["large.log", "100000 bytes"]);
     let many = ["-F", &log, "-F", &log, "-F", &log, "-F", &log];
     server.refuses(&many, 413, &["more than 3 parts"]);
     let mut bomb = zip::ZipWriter::new(Cursor::new(Vec::new()));

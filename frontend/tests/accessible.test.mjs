@@ -2,14 +2,10 @@
 // and at phone width; and all of it by keyboard alone.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import fs from "node:fs";
 import path from "node:path";
 import { before, test } from "node:test";
 
-import { drawn, open, picture, quiet, resultOf, root, serve } from "./support.mjs";
-
-const axe = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { drawn, open, picture, quiet, resultOf, root, serious, serve } from "./support.mjs";
 
 let server;
 let result; // the path of a result with links
@@ -65,17 +61,6 @@ const PAGES = [
     async () => {},
   ],
 ];
-
-async function serious(page) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run(document));
-  return violations
-    .filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .map(({ id, nodes }) => ({
-      id,
-      nodes: nodes.map(({ target, failureSummary }) => `${target.join(" ")}: ${failureSummary}`),
-    }));
-}
 
 for (const { name: look, lang, theme, options } of LOOKS) {
   test(`no serious fault of accessibility: ${look}`, async (t) => {
@@ -147,6 +132,8 @@ async function tabTo(page, selector, most = 80) {
 test("by keyboard alone: upload, table, evidence, filter, live, language", async () => {
   const page = await open();
   const { keyboard } = page;
+  // From the start, so that no dialog of the browser's own comes up before this is listened for.
+  page.on("filechooser", () => {});
   await page.goto(`${server.pages}/`);
   await keyboard.press("Tab");
   assert.ok(await page.evaluate(() => document.activeElement.matches(".skip")), "first the way to the content");

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { before, test } from "node:test";
 
-import { later, logOf, open, picture, quiet, serve, temporary } from "./support.mjs";
+import { later, logOf, open, picture, quiet, serious, serve, temporary } from "./support.mjs";
 
 let server;
 before(async () => {
@@ -40,6 +40,7 @@ test("files are checked before they are sent", async () => {
   assert.match(told[1], /wrong kind/);
   assert.match(told[2], /empty/);
   await picture(page, "upload-faults-en-light");
+  assert.deepEqual(await serious(page), []);
   await page.click("#send");
   assert.match(await error(page), /b\.exe/);
 
@@ -129,6 +130,7 @@ test("the analysis tells its progress, and is cancelled", async () => {
   const bar = await page.$eval("#job-progress", ({ value, max }) => value / max);
   assert.ok(bar > 0 && bar < 1, `${bar}`);
   await picture(page, "progress-en-light");
+  assert.deepEqual(await serious(page), []);
   const result = page.url();
   await page.click("#job form button");
   await page.waitForSelector("#upload");
@@ -164,5 +166,6 @@ test("a result without links says so", async () => {
   await page.waitForSelector(".summary");
   assert.match(await page.textContent("h1"), /No links found/);
   await picture(page, "result-none-en-light");
+  assert.deepEqual(await serious(page), []);
   quiet(page);
 });

@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .layer(DefaultBodyLimit::disable())
 }
 
-/// Receives logs, and sends the links in them back.
+/// Receives logs, and sends the links in them back
 ///
 /// The answer comes when the analysis is done; many at once wait for each other, in the order of
 /// their coming. What was uploaded is not kept.

@@ -151,12 +151,22 @@ pub fn document(limits: &Limits) -> utoipa::openapi::OpenApi {
          `2025-10-06T07:42:23 ERROR database: Index corruption on table`; files are .txt, .log, \
          or .zip and .gz of them, in UTF-8 or cp1251. A dictionary is a .csv of the columns \
          `anomaly_id;anomaly;problem_id;problem`.\n\n\
-         **Limits.** At once {} bytes, packed as they are, in {} files, which may unpack to {} \
-         bytes and to {} times their size.\n\n\
+         **Limits.** At once {}, packed as they are, in {} files, which may unpack to {} and to \
+         {} times their size.\n\n\
          **Errors** are JSON, `{{\"detail\": \"…\"}}`, with the status that fits.",
-        limits.bytes, limits.files, limits.archives.unpacked, limits.archives.ratio
+        size(limits.bytes),
+        limits.files,
+        size(limits.archives.unpacked),
+        limits.archives.ratio
     ));
     document
+}
+
+/// Bytes, in the largest unit that says it exactly.
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let exact = units.iter().find(|(power, _)| bytes > 0 && bytes % (1 << power) == 0);
+    exact.map_or(format!("{bytes} bytes"), |(power, unit)| format!("{} {unit}", bytes >> power))
 }
 
 /// Adds what holds for every endpoint, once all are there.

@@ -227,7 +227,7 @@ impl Receiver<'_> {
                 endings.join(", .")
             )));
         }
-        let path = self.place(&name).map_err(ApiError::storing)?;
+        let path = self.place(&name);
         let mut file = Writer::new(File::create_new(&path).map_err(ApiError::storing)?);
         let least = match part {
             "anomalies_file" => self.left.saturating_sub(DICTIONARY),
@@ -244,14 +244,17 @@ impl Receiver<'_> {
         Ok(Some(path))
     }
 
-    /// A place of its own for a file of this name.
-    fn place(&mut self, name: &str) -> io::Result<PathBuf> {
-        let mut folder = self.folder.path().to_owned();
-        if !self.names.insert(name.to_lowercase()) {
-            folder.push(self.parts.to_string());
-            std::fs::create_dir(&folder)?;
+    /// A place of its own for a file of this name. Files of one name are told apart by a number,
+    /// never by the name of a folder, which would be another at each upload.
+    fn place(&mut self, name: &str) -> PathBuf {
+        let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+        let mut own = name.to_owned();
+        let mut count = 1;
+        while !self.names.insert(own.to_lowercase()) {
+            count += 1;
+            own = format!("{stem} ({count}).{ending}");
         }
-        Ok(folder.join(name))
+        self.folder.path().join(own)
     }
 }
 

@@ -23,7 +23,8 @@
 //! let mut settings = notify::Settings::new("data/db/subscribers.db");
 //! settings.telegram = Some(notify::TelegramSettings::new("123456:ABC-DEF")?);
 //! let notifier = notify::Notifier::open(settings)?;
-//! notifier.enqueue(br#"{"id": "…"}"#)?;
+//! # let link = b"";
+//! notifier.enqueue(link)?; // the JSON of a link
 //! notifier.run(async { let _ = tokio::signal::ctrl_c().await; }).await;
 //! # Ok(())
 //! # }
@@ -34,6 +35,7 @@ mod bot;
 mod limits;
 mod lock;
 mod notifier;
+mod outcome;
 mod plan;
 mod poller;
 mod record;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alert::{self, Counts, TOGETHER, Table};
 use crate::limits::{Limits, millis};
 use crate::notifier::{Notifier, backoff, now};
+use crate::outcome::{Call, Lane, What, accepted, aside, meter, refused};
 use crate::plan::{self, NEVER, Rules, Step, Waiting};
 use crate::record::Record;
 use crate::store::{Change, Digest, Millis, Old, Place, Receiver, Settle, To};
@@ -37,34 +38,6 @@ const NAMED: usize = 8;
 
 /// Links of a file that are read at once.
 const CHUNK: usize = 200;
-
-/// Those that are sent to one after the other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Lane {
-    Chat(i64),
-    Webhook(String),
-}
-
-/// A call in flight.
-struct Call {
-    lane: Lane,
-    number: Option<i64>,
-    place: Place,
-    receiver: i64,
-    what: What,
-}
-
-/// What a call is about.
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Reply(i64),
-    /// Links up to this one, so many.
-    Links(i64, u64),
-    /// A digest that counts links up to this one, so many.
-    Open(i64, u64),
-    /// The same, edited; and the last link of its file when it is over.
-    Edit(i64, Option<i64>),
-}
 
 type Ended = (Call, Result<i32, Failure>);
 
@@ -565,59 +538,6 @@ struct Problem {
     another: bool,
 }
 
-fn accepted(call: &Call, message: i32) -> Vec<Settle> {
-    vec![match call.what {
-        What::Reply(reply) => Settle::Replied(reply),
-        What::Links(upto, links) => Settle::Delivered(call.receiver, upto, links),
-        What::Open(upto, _) => Settle::DigestSent(call.receiver, message, upto),
-        What::Edit(upto, closing) => Settle::DigestEdited(call.receiver, upto, closing),
-    }]
-}
-
-fn refused(call: &Call, reason: &str) -> Vec<Settle> {
-    let lower = reason.to_lowercase();
-    let mut settles = vec![match call.what {
-        What::Edit(upto, closing) if lower.contains("message is not modified") => {
-            return vec![Settle::DigestEdited(call.receiver, upto, closing)];
-        }
-        What::Reply(reply) => Settle::Replied(reply),
-        What::Links(upto, links) | What::Open(upto, links) => {
-            Settle::Failed(call.receiver, upto, links)
-        }
-        What::Edit(..) => Settle::DigestLost(call.receiver),
-    }];
-    tracing::warn!(to = ?call.lane, reason, "a message was refused and is given up");
-    if lower.contains("message thread not found") {
-        settles.push(Settle::Change(Change::Unsubscribe(call.place)));
-    }
-    settles
-}
-
-fn aside(chat: i64, call: &Call) -> Vec<Settle> {
-    let state = if chat > 0 { "blocked" } else { "left" };
-    let mut settles = vec![Settle::Change(Change::Aside(chat, state))];
-    if let What::Reply(reply) = call.what {
-        settles.push(Settle::Replied(reply));
-    }
-    settles
-}
-
 fn count(links: i64) -> u64 {
     u64::try_from(links).unwrap_or(0)
-}
-
-fn meter(lane: &Lane, settle: &Settle) {
-    let to = match lane {
-        Lane::Chat(_) => "telegram",
-        Lane::Webhook(_) => "webhook",
-    };
-    match settle {
-        Settle::Delivered(_, _, links) => {
-            metrics::counter!("foreshock_alerts_sent_total", "to" => to).increment(*links);
-        }
-        Settle::Failed(_, _, links) => {
-            metrics::counter!("foreshock_alerts_failed_total", "to" => to).increment(*links);
-        }
-        _ => {}
-    }
 }

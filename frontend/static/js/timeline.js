@@ -398,6 +398,7 @@ function layout(data, { zoom, width }) {
       range: (zoom ?? padded(data.from, data.to)).map((time) => new Date(time).toISOString()),
       tickformatstops: TIME_FORMATS,
       nticks: narrow ? 4 : 10,
+      tickangle: 0,
       hoverformat: "",
     },
     yaxis: {
@@ -506,6 +507,8 @@ function lagLayout(histogram) {
   const [unit, name] = lagUnit(histogram);
   const axis = { gridcolor: colour.grid, linecolor: colour.grid, zerolinecolor: colour.grid };
   const { bins, median } = histogram;
+  // A bar by itself is to look like a bar.
+  const room = bins.length < 4 ? 4 * (bins[0].to - bins[0].from) : 0;
   return {
     ...frame(colour),
     height: 240,
@@ -515,7 +518,7 @@ function lagLayout(histogram) {
     xaxis: {
       ...axis,
       title: { text: literal(say(`lag_axis_${name}`)), standoff: 12, font: { size: 13 } },
-      range: [bins[0].from / unit, bins.at(-1).to / unit],
+      range: [(bins[0].from - room) / unit, (bins.at(-1).to + room) / unit],
       fixedrange: true,
     },
     yaxis: {

@@ -38,7 +38,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .layer(DefaultBodyLimit::disable())
 }
 
-/// Receives logs, and starts their analysis.
+/// Receives logs, and starts their analysis
 ///
 /// The answer comes when the upload is complete. The job goes on though the client hangs up; its
 /// result and what was uploaded are kept for a while, for whoever knows its id.
@@ -73,12 +73,12 @@ fn told(state: &Shared, job: &Job) -> JobRecord {
     job.told(&state.queue, state.api.keep.time)
 }
 
-/// How a job is.
+/// How a job is
 #[utoipa::path(
     get,
     path = "/jobs/{id}",
     tag = "jobs",
-    params(("id" = String, Path, description = "The id of the job")),
+    params(("id" = String, Path, description = "The id of the job", example = "5f0c7a3be91d42f8a6c1d20b9e8f7a31")),
     responses((status = OK, description = "How it is", body = JobRecord), NotFound)
 )]
 async fn job(
@@ -89,13 +89,13 @@ async fn job(
     Ok(Json(told(&state, &job)))
 }
 
-/// Cancels a job, and removes its result and what was uploaded.
+/// Cancels a job, and removes its result and what was uploaded
 #[utoipa::path(
     delete,
     path = "/jobs/{id}",
     operation_id = "remove_job",
     tag = "jobs",
-    params(("id" = String, Path, description = "The id of the job")),
+    params(("id" = String, Path, description = "The id of the job", example = "5f0c7a3be91d42f8a6c1d20b9e8f7a31")),
     responses((status = NO_CONTENT, description = "It is gone"), NotFound)
 )]
 async fn remove(
@@ -106,7 +106,7 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Tells how a job goes on, until it has ended.
+/// Tells how a job goes on, until it has ended
 ///
 /// Server-sent events: `event: job`, with the job as JSON in `data`, first as it is and then at
 /// each change, at most five a second. The last one has a final status; then the stream ends.
@@ -115,7 +115,7 @@ async fn remove(
     path = "/jobs/{id}/events",
     operation_id = "job_events",
     tag = "jobs",
-    params(("id" = String, Path, description = "The id of the job")),
+    params(("id" = String, Path, description = "The id of the job", example = "5f0c7a3be91d42f8a6c1d20b9e8f7a31")),
     responses(
         (
             status = OK,
@@ -168,13 +168,13 @@ async fn wait(job: &Job) {
     }
 }
 
-/// The links that a job found, as a file.
+/// The links that a job found, as a file
 #[utoipa::path(
     get,
     path = "/jobs/{id}/result",
     operation_id = "job_result",
     tag = "jobs",
-    params(("id" = String, Path, description = "The id of the job"), Asked),
+    params(("id" = String, Path, description = "The id of the job", example = "5f0c7a3be91d42f8a6c1d20b9e8f7a31"), Asked),
     responses(
         (
             status = OK,

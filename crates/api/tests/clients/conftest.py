@@ -37,6 +37,8 @@ class Server:
             "ANOMALIES_CSV_PATH": str(DICTIONARY),
             "HTTP_PORT": "0",
             "FRONTEND_PORT": "0",
+            # Jobs that are asked for stay, however many are started.
+            "JOBS_KEPT": "10000",
             **settings,
         }
         self.lines = []
@@ -59,7 +61,7 @@ class Server:
     def _listen(self, found: queue.Queue):
         for line in self.process.stdout:
             self.lines.append(line)
-            if told := re.match(r"API (http://\S+)/docs$", line):
+            if told := re.search(r"API (http://\S+)/docs", line):
                 found.put(told[1])
 
     def close(self):

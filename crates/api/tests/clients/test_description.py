@@ -1,5 +1,6 @@
 """What the API says of itself, and whether it is so."""
 
+import os
 import re
 import subprocess
 import sys
@@ -81,5 +82,6 @@ def test_the_api_is_as_it_is_described(url, tmp_path):
     here = Path(__file__).parent
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", here / "schemathesis.toml"]
     command += ["run", f"{url}/openapi.json", "--report", "junit", "--report-dir", "report"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": str(here / "hooks.py")}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -143,7 +143,7 @@ def test_the_labelled_incident(url, tmp_path):
     files = parts(logs, tmp_path / "case2" / "anomalies_problems.csv")
     with open(tmp_path / "case2.expected.csv", encoding="utf-8", newline="") as file:
         wanted = sorted(
-            (int(row["anomaly_id"]), int(row["problem_id"]), f"{row['file_name']}.txt", int(row["line_number"]))
+            (int(row["anomaly_id"]), int(row["problem_id"]), row["file_name"], int(row["line_number"]))
             for row in csv.DictReader(file)
         )
     assert len(wanted) == 3

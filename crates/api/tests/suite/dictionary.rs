@@ -106,7 +106,7 @@ fn a_line_is_judged_on_the_side_of_its_level() {
     };
     assert_eq!(sides("WARN"), [json!("anomaly")]);
     assert_eq!(sides("ERROR"), [json!("problem")]);
-    assert_eq!(sides("INFO"), [json!(""); 0]);
+    assert!(sides("INFO").is_empty());
 }
 
 #[test]

@@ -397,7 +397,7 @@ mod tests {
         store.set_webhooks(&[one.clone(), two.clone()], true).unwrap();
         store.set_webhooks(&[], false).unwrap();
         assert_eq!(active(&store).len(), 2);
-        store.set_webhooks(&[two.clone()], true).unwrap();
+        store.set_webhooks(std::slice::from_ref(&two), true).unwrap();
         assert_eq!(active(&store), [To::Webhook(two)]);
     }
 }

@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 
 use crate::harness::TOKEN;
 
+/// The time from the delivery of a message to its answer.
+const LATENCY: Duration = Duration::from_millis(15);
+
 /// What a call comes to. Only `Works` delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -244,7 +247,12 @@ async fn speak(world: &Mutex<World>, method: &str, json: Value, csv: Option<Stri
     let text = json["text"].as_str().unwrap_or_default().to_owned();
     let fault = world.lock().unwrap().arrives(chat, &text);
     match fault {
-        Fault::Works => world.lock().unwrap().delivers(chat, method, &json, text, csv),
+        Fault::Works => {
+            let answer = world.lock().unwrap().delivers(chat, method, &json, text, csv);
+            // Between the two a crash makes a message come twice.
+            tokio::time::sleep(LATENCY).await;
+            answer
+        }
         Fault::TooMany(seconds) => {
             let text = format!("Too Many Requests: retry after {seconds}");
             error(429, &text, json!({ "retry_after": seconds }))

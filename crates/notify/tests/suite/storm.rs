@@ -165,7 +165,7 @@ async fn the_process_that_is_killed() {
         running.notifier.enqueue(link(position).to_string().as_bytes()).unwrap();
         position += 1;
         // Seldom, so that a crash makes many links come again.
-        if position % 7 == 0 || position == links {
+        if position.is_multiple_of(7) || position == links {
             let fresh = folder.join("position.new");
             fs::write(&fresh, position.to_string()).unwrap();
             fs::rename(&fresh, &noted).unwrap();

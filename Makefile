@@ -17,7 +17,7 @@ test: services model ## Build and pass all tests, over a real Kafka, Redis, Trit
 	$(MAKE) --no-print-directory test-pages test-clients
 
 test-pages: model ## Only the tests of the web pages, in a real browser; screenshots in frontend/tests/output
-	cd frontend/tests && npm ci --no-audit --no-fund && npm test
+	cd frontend/tests && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
 CLIENTS := $(CACHE)/clients
 test-clients: model ## Only the tests of the API with clients in Python

@@ -165,7 +165,7 @@ pub fn document(limits: &Limits) -> utoipa::openapi::OpenApi {
 /// Bytes, in the largest unit that says it exactly.
 fn size(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let exact = units.iter().find(|(power, _)| bytes > 0 && bytes % (1 << power) == 0);
+    let exact = units.iter().find(|(power, _)| bytes > 0 && bytes.trailing_zeros() >= *power);
     exact.map_or(format!("{bytes} bytes"), |(power, unit)| format!("{} {unit}", bytes >> power))
 }
 

@@ -150,6 +150,12 @@ impl Server {
         self.numbers(chat).concat()
     }
 
+    /// The files that were sent, to anyone.
+    pub fn files(&self) -> usize {
+        let is_file = |message: &&Message| message.csv.is_some();
+        self.world().chats.values().flatten().filter(is_file).count()
+    }
+
     /// Subscribes chats, and waits until they were told so.
     pub async fn subscribe(&self, chats: impl IntoIterator<Item = i64> + Clone) {
         for chat in chats.clone() {

@@ -86,7 +86,13 @@ async fn survives(links: usize, chats: i64, storm: u64, seed: u64) {
         // At any point, from the middle of its start to the middle of its work.
         let calls = server.world().calls.len() + chance.random_range(0..30);
         until("it works", || server.world().calls.len() >= calls || complete()).await;
-        tokio::time::sleep(Duration::from_millis(chance.random_range(0..200))).await;
+        if storm > 0 && killed + 5 >= KILLS {
+            // The last ones while files are sent, at the end of the storm.
+            let files = (killed + 5 - KILLS) * 9 + 1;
+            until("files are sent", || server.files() >= files || complete()).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(chance.random_range(0..200))).await;
+        }
         server.world().kills.push(Instant::now());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -56,7 +56,7 @@ FROM base AS backend
 USER root
 RUN install --directory --owner foreshock --group foreshock db
 USER foreshock
-ENV LINKS_DB=/app/db/links.db
+ENV LINKS_DB=/app/db/links.db DB_PATH=/app/db/subscribers.db
 COPY --from=build /src/target/release/backend /usr/local/bin/
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=10s --retries=3 --start-period=30s CMD ["backend", "healthcheck"]

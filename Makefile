@@ -4,7 +4,7 @@ CACHE ?= $(or $(FORESHOCK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/foreshoc
 export FORESHOCK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pages test-clients check bench bench-stream suite services kafka redis triton model tools clean
+.PHONY: help run test test-pages test-clients check bench bench-stream bench-api suite services kafka redis triton model tools clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -44,6 +44,9 @@ bench: ## Measure speed and memory, each beside its peer
 bench-stream: ## The same of the live path, with a real Kafka; ONLY=latency is one section of it
 	cargo build --release --package replay
 	cargo bench --package backend --bench stream -- $(ONLY)
+
+bench-api: model ## The same of the API and the pages, uploads of a gigabyte among it
+	cargo bench --package foreshock --bench api
 
 suite: model ## Check that docker-compose.yml brings the suite up, finds the links of data/, and goes away
 	services/compose_check.sh --minilm

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use bus::{Bus, BusError, Subscription, Topics};
+use bus::{Bus, BusError};
 use live::{Names, StageError};
 use rusqlite::Connection;
 use serde_json::value::RawValue;
@@ -122,8 +122,7 @@ impl History {
     /// When the bus refuses.
     pub fn join(&self, bus: &dyn Bus, names: &Names) -> Result<(), BusError> {
         let group = names.group(&format!("history-{}", self.instance()));
-        let topics = Topics::Named(vec![names.links()]);
-        bus.consumer(&Subscription { group, topics }).map(drop)
+        live::join(bus, names.links(), group)
     }
 
     /// Keeps links as they are found, until `stopped`.

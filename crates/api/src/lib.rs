@@ -41,6 +41,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use linking::Thresholds;
 use live::{Activities, Names, Publisher};
+use notify::Notifier;
 use service::{Health, Stop};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -84,6 +85,8 @@ pub struct Api {
     pub names: Names,
     /// What is read of the logs.
     pub activities: Arc<Activities>,
+    /// Tells people of links, if this process does.
+    pub notifier: Option<Arc<Notifier>>,
     /// What the service depends on.
     pub health: Arc<Health>,
     /// Who may use it.

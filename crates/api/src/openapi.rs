@@ -133,9 +133,50 @@ fn failure(description: &str, example: &str) -> Response {
 )]
 struct Shared;
 
+/// What the server itself calls.
+#[derive(OpenApi)]
+#[openapi(paths(webhook::link), components(schemas(webhook::LinkAlert)))]
+struct Called;
+
+/// How webhooks are told.
+const WEBHOOKS: &str = "\
+Each address in `WEBHOOK_URLS` of the server gets every link by POST, one at a time and in order, until it answers \
+2xx:
+
+```
+POST /your/path
+Content-Type: application/json
+X-Foreshock-Delivery: 5f0c…          the id of the link; the same when it comes again
+X-Foreshock-Timestamp: 1760000000    when it was signed, in seconds since 1970
+X-Foreshock-Signature: v1=9a31…      HMAC-SHA256(WEBHOOK_SECRET, timestamp + \".\" + body), hexadecimal
+
+{\"type\": \"link\", \"id\": \"5f0c…\", \"found\": \"2025-10-06T07:42:24Z\",
+ \"text\": \"🔴 Replica fell out … ← ⚠️ 47 min before: …\",
+ \"link\": { … as in GET /links … }}
+```
+
+429 and 503 with `Retry-After` are waited for. 400, 413 and 422 say that this link will never be accepted, and it is \
+passed over. Everything else is tried again, with growing pauses of a minute at most, for `ALERT_KEEP`. The example of \
+`foreshock notify-test` has `\"test\": true` in its `link`. Check the signature over the raw bytes and refuse old \
+timestamps:
+
+```python
+def genuine(secret: bytes, headers, body: bytes) -> bool:
+    signed = headers[\"X-Foreshock-Timestamp\"].encode() + b\".\" + body
+    expected = \"v1=\" + hmac.new(secret, signed, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, headers[\"X-Foreshock-Signature\"])
+```";
+
 /// What is told of the API as a whole.
 pub fn document(limits: &Limits) -> utoipa::openapi::OpenApi {
     let mut document = Shared::openapi();
+    let called = Called::openapi();
+    document.webhooks = Some(called.paths);
+    document
+        .components
+        .get_or_insert_default()
+        .schemas
+        .extend(called.components.into_iter().flat_map(|components| components.schemas));
     document.info.contact = None;
     document.info.description = Some(format!(
         "Finds the warnings that come before the errors: in logs that are uploaded, and in the \
@@ -153,7 +194,8 @@ pub fn document(limits: &Limits) -> utoipa::openapi::OpenApi {
          `anomaly_id;anomaly;problem_id;problem`.\n\n\
          **Limits.** At once {}, packed as they are, in {} files, which may unpack to {} and to \
          {} times their size.\n\n\
-         **Errors** are JSON, `{{\"detail\": \"…\"}}`, with the status that fits.",
+         **Errors** are JSON, `{{\"detail\": \"…\"}}`, with the status that fits.\n\n\
+         **Webhooks.** {WEBHOOKS}",
         size(limits.bytes),
         limits.files,
         size(limits.archives.unpacked),
@@ -278,6 +320,53 @@ async fn protect(mut answer: Answer) -> Answer {
     answer
 }
 
+/// What the crate `notify` sends to webhooks.
+#[expect(dead_code, reason = "it is sent elsewhere and described here")]
+mod webhook {
+    use report::LinkRecord;
+    use serde::Serialize;
+    use utoipa::ToSchema;
+
+    /// What a webhook gets.
+    #[derive(Serialize, ToSchema)]
+    pub struct LinkAlert {
+        /// `link`.
+        #[serde(rename = "type")]
+        kind: String,
+        /// The id of the link.
+        id: String,
+        /// When it was found.
+        #[schema(format = DateTime, example = "2025-10-06T07:42:24Z")]
+        found: String,
+        /// One line to be shown, as Slack and Mattermost do.
+        text: String,
+        #[schema(value_type = LinkRecord<'static>)]
+        link: serde_json::Value,
+    }
+
+    /// A link was found
+    #[utoipa::path(
+        post,
+        path = "link",
+        tag = "links",
+        params(
+            ("X-Foreshock-Delivery" = String, Header, description = "The id of the link; the same when it comes again"),
+            ("X-Foreshock-Timestamp" = String, Header, description = "When it was signed, in seconds since 1970"),
+            (
+                "X-Foreshock-Signature" = Option<String>, Header,
+                description = "With a WEBHOOK_SECRET: `v1=` and HMAC-SHA256(WEBHOOK_SECRET, timestamp + \".\" + body), hexadecimal"
+            )
+        ),
+        request_body = LinkAlert,
+        responses(
+            (status = "2XX", description = "It is accepted; anything else is tried again"),
+            (status = 422, description = "It will never be accepted, as with 400 and 413"),
+            (status = 429, description = "Not now, as with 503: after `Retry-After`")
+        )
+    )]
+    pub fn link() {}
+}
+
 /// What the crate `service` serves beside the API.
 #[expect(dead_code, reason = "it is served elsewhere and described here")]
 mod service {
@@ -366,6 +455,23 @@ mod service {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn webhooks_are_described_with_the_link_they_carry() {
+        let document = serde_json::to_value(document(&Limits::default())).unwrap();
+        let body = &document["webhooks"]["link"]["post"]["requestBody"]["content"];
+        let of = "#/components/schemas/LinkAlert";
+        assert_eq!(body["application/json"]["schema"]["$ref"], of, "{}", document["webhooks"]);
+        let link = &document["components"]["schemas"]["LinkAlert"]["properties"]["link"];
+        assert_eq!(link["$ref"], "#/components/schemas/Link");
+        let parameters = document["webhooks"]["link"]["post"]["parameters"].as_array().unwrap();
+        let names: Vec<&str> = parameters.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        let names: Vec<String> = names.into_iter().map(str::to_lowercase).collect();
+        let sent = [notify::DELIVERY_HEADER, notify::TIMESTAMP_HEADER, notify::SIGNATURE_HEADER];
+        assert_eq!(names, sent);
+        let words = document["info"]["description"].as_str().unwrap();
+        assert!(words.contains("X-Foreshock-Signature: v1="), "{words}");
+    }
 
     #[test]
     fn a_token_is_needed_where_the_server_has_one() {

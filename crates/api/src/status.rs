@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State as Extract;
 use jiff::Timestamp;
 use live::Overview;
+use notify::{BotState, Notifier, NotifyError, Summary, Totals};
 use serde::Serialize;
 use service::{Need, State as Answer};
 use utoipa::ToSchema;
@@ -38,6 +39,8 @@ struct Status {
     links_per_minute: u64,
     /// How old the last line was when it was worked on; null before the first.
     lag_seconds: Option<f64>,
+    /// Who is told of links, and how that goes.
+    alerts: Alerts,
     /// What this process depends on.
     dependencies: Vec<StatusDependency>,
 }
@@ -56,6 +59,66 @@ struct Source {
     /// When the last line came.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_arrived: Option<Timestamp>,
+}
+
+/// Who is told of links by this process, and how that goes.
+#[derive(Default, Serialize, ToSchema)]
+struct Alerts {
+    /// Whether anybody is: there is a bot or a webhook, and this process has the role `alert`.
+    on: bool,
+    /// `off`: there is none; `running`; `standby`: another process sends; `refused`: Telegram does not
+    /// accept the token.
+    #[schema(pattern = "^(off|running|standby|refused)$", example = "running")]
+    bot: &'static str,
+    /// Why it is refused.
+    reason: Option<String>,
+    /// The name of the bot, once it is known.
+    #[schema(example = "foreshock_bot")]
+    name: Option<String>,
+    /// Chats that are told.
+    subscribers: u64,
+    /// Webhooks that are told.
+    webhooks: u64,
+    /// Deliveries that wait: a link for a chat or a webhook is one.
+    waiting: u64,
+    /// Deliveries made.
+    sent: u64,
+    /// Deliveries given up: refused by the other side, or too old.
+    failed: u64,
+    /// When the last link was handed over to be told.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_link: Option<Timestamp>,
+}
+
+impl Alerts {
+    fn of(notifier: Option<&Notifier>) -> Result<Alerts, NotifyError> {
+        let Some(notifier) = notifier.filter(|notifier| notifier.is_on()) else {
+            return Ok(Alerts { bot: "off", ..Alerts::default() });
+        };
+        let Summary { bot, name, totals } = notifier.summary()?;
+        let (bot, reason) = match bot {
+            BotState::Off => ("off", None),
+            BotState::Running => ("running", None),
+            BotState::Standby => ("standby", None),
+            BotState::Refused(reason) => ("refused", Some(reason)),
+        };
+        let Totals { chats, webhooks, waiting, sent, failed, last_found, .. } = totals;
+        let last_link = last_found.and_then(|time| Timestamp::from_millisecond(time).ok());
+        let subscribers = chats;
+        let on = true;
+        Ok(Alerts {
+            on,
+            bot,
+            reason,
+            name,
+            subscribers,
+            webhooks,
+            waiting,
+            sent,
+            failed,
+            last_link,
+        })
+    }
 }
 
 /// Something that a process depends on.
@@ -78,16 +141,18 @@ struct StatusDependency {
     get,
     path = "/status",
     tag = "service",
-    responses((status = OK, description = "Sources, speed, links, dependencies", body = Status))
+    responses((status = OK, description = "Sources, speed, links, alerts, dependencies", body = Status))
 )]
 async fn status(Extract(state): Extract<Shared>) -> Result<Json<Status>, ApiError> {
     let api = &state.api;
     let history = Arc::clone(&api.history);
+    let notifier = api.notifier.clone();
     let count = move || {
         let recent = history.found_since(live::now() - 60_000);
-        (history.len(), recent)
+        (history.len(), recent, Alerts::of(notifier.as_deref()))
     };
-    let (links, recent) = tokio::task::spawn_blocking(count).await.map_err(ApiError::internal)?;
+    let (links, recent, alerts) =
+        tokio::task::spawn_blocking(count).await.map_err(ApiError::internal)?;
     let Overview { sources, lines_per_second, lag_seconds } = api.activities.overview();
     let source = |(topic, source): (String, live::Source)| {
         let live::Source { lines, events, last_event, last_arrived } = source;
@@ -105,6 +170,7 @@ async fn status(Extract(state): Extract<Shared>) -> Result<Json<Status>, ApiErro
         links,
         links_per_minute: recent.map_err(ApiError::internal)?,
         lag_seconds,
+        alerts: alerts.map_err(ApiError::internal)?,
         dependencies: dependencies.collect(),
     }))
 }

@@ -9,20 +9,29 @@ mod suite;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
 
-use crate::settings::{Cli, Command};
+use crate::settings::{Cli, Command, NotifyTest};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Healthcheck { http_port }) = cli.command {
-        return service::healthcheck(http_port);
-    }
-    match suite::run(&cli.settings) {
+    let done = match &cli.command {
+        Some(Command::Healthcheck { http_port }) => return service::healthcheck(*http_port),
+        Some(Command::NotifyTest(test)) => notify_test(test),
+        None => suite::run(&cli.settings),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn notify_test(arguments: &NotifyTest) -> Result<()> {
+    arguments.logs.start()?;
+    println!("{}", arguments.test.run()?);
+    Ok(())
 }

@@ -6,6 +6,7 @@ use api::ApiArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use linking::Profile;
+use notify::{NotifyArgs, TestArgs};
 use service::LogArgs;
 use service::args::{DictionaryArgs, ThresholdArgs, TimeArgs, Window};
 
@@ -31,6 +32,19 @@ pub enum Command {
         #[arg(long, env = "HTTP_PORT", default_value_t = 8000)]
         http_port: u16,
     },
+    /// Send one example alert to all subscribers and webhooks
+    ///
+    /// Uses the settings and the database of the suite, which may run or not. In the container:
+    /// `docker compose exec backend backend notify-test`.
+    NotifyTest(Box<NotifyTest>),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct NotifyTest {
+    #[command(flatten)]
+    pub test: TestArgs,
+    #[command(flatten)]
+    pub logs: LogArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -67,6 +81,8 @@ pub struct Settings {
     #[command(flatten)]
     pub api: ApiArgs,
     #[command(flatten)]
+    pub notify: NotifyArgs,
+    #[command(flatten)]
     pub logs: LogArgs,
 }
 
@@ -77,7 +93,8 @@ pub enum Role {
     Match,
     /// Matches → links
     Link,
-    /// Tell of new links, in the log
+    /// Tell subscribers and webhooks of new links, and the log. Backends that do so share one
+    /// database of subscribers
     Alert,
     /// The REST API: analyse uploads, and serve the links found so far
     Api,
@@ -149,20 +166,24 @@ impl Settings {
         self.roles.contains(&role)
     }
 
+    /// What this process does, with `between` between.
+    pub fn roles(&self, between: &str) -> String {
+        let name = |role: &Role| format!("{role:?}").to_lowercase();
+        self.roles.iter().map(name).collect::<Vec<_>>().join(between)
+    }
+
     /// The settings in force, for the log, without the secret ones.
     pub fn told(&self) -> String {
-        let Settings { roles, http_port, kafka, dictionary, time, grace, max_ahead, .. } = self;
+        let Settings { http_port, kafka, dictionary, time, grace, max_ahead, .. } = self;
         let thresholds = self.thresholds.of(self.model.model_profile.model);
         let redis = match &*self.redis.redis_host {
             "" => "none".to_owned(),
             host => format!("{host}:{}", self.redis.redis_port),
         };
-        let roles: Vec<String> =
-            roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
         let mut told = format!(
             "ROLES={} HTTP_PORT={http_port} KAFKA_BOOTSTRAP={} TOPIC_PREFIX={} SUITE={} \
              PARTITIONS={} TRITON_URL={} TRITON_MODEL={} FORESHOCK_MODEL_PROFILE={} Redis {redis}",
-            roles.join(","),
+            self.roles(","),
             kafka.kafka_bootstrap,
             kafka.topic_prefix,
             kafka.suite,
@@ -185,6 +206,9 @@ impl Settings {
         );
         if self.does(Role::Api) {
             let _ = write!(told, " {}", self.api.told());
+        }
+        if self.does(Role::Alert) {
+            let _ = write!(told, " {}", self.notify.told());
         }
         told
     }

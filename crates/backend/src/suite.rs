@@ -10,6 +10,7 @@ use domain::Dictionary;
 use embed::{Cached, Embedder, Memory, Redis, RedisSettings, SingleFlight, Triton, TritonSettings};
 use linking::Rule;
 use live::{Activities, Activity, LinkStage, MatchStage, Names};
+use notify::Notifier;
 use report::Judge;
 use service::{Health, Need, Server, Stop, Work};
 
@@ -41,6 +42,7 @@ pub fn run(settings: &Settings) -> Result<()> {
         stop: Stop::new(),
         activity: Activity::new(),
         activities: Arc::default(),
+        notifier: notifier(settings)?,
         history: settings.does(Role::Api).then(|| Arc::new(settings.api.history())),
     };
     let health = Arc::new(parts.health(settings));
@@ -51,7 +53,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     let server = Server::start(settings.http_port, health, routes, &parts.stop)?;
     embed::describe_metrics();
     parts.create_topics(settings);
-    parts.work(settings)?;
+    parts.work(settings, &server)?;
     drop(server);
     tracing::info!("stopped");
     Ok(())
@@ -70,6 +72,18 @@ struct Parts {
     activities: Arc<Activities>,
     /// The links found so far, if this process serves the API.
     history: Option<Arc<History>>,
+    /// Tells people of links, if this process does and there is anyone to tell.
+    notifier: Option<Arc<Notifier>>,
+}
+
+/// The notifier, for the role that tells people of links.
+fn notifier(settings: &Settings) -> Result<Option<Arc<Notifier>>> {
+    if !settings.does(Role::Alert) {
+        return Ok(None);
+    }
+    let (version, model) = (env!("CARGO_PKG_VERSION"), settings.model.model_profile.model);
+    let about = format!("Foreshock {version}: {}; {model}", settings.roles(", "));
+    Ok(settings.notify.notifier(Arc::new(move || about.clone()))?.map(Arc::new))
 }
 
 /// The model with its caches in front: memory, then Redis.
@@ -126,6 +140,7 @@ impl Parts {
             bus,
             names: self.names.clone(),
             activities: Arc::clone(&self.activities),
+            notifier: self.notifier.clone(),
             health: Arc::clone(health),
             access: api.access(),
             stop: self.stop.clone(),
@@ -149,6 +164,10 @@ impl Parts {
         if let Some(history) = &self.history {
             let history = Arc::clone(history);
             health = health.with("history", Need::Optional, Box::new(move || history.check()));
+        }
+        if let Some(notifier) = &self.notifier {
+            let notifier = Arc::clone(notifier);
+            health = health.with("alerts", Need::Optional, Box::new(move || notifier.check()));
         }
         health
     }
@@ -175,7 +194,7 @@ impl Parts {
     }
 
     /// Does the work of each role on a thread of its own. The first that cannot go on stops all.
-    fn work(&self, settings: &Settings) -> Result<()> {
+    fn work(&self, settings: &Settings, server: &Server) -> Result<()> {
         let profile = settings.model.model_profile;
         let thresholds = settings.thresholds.of(profile.model);
         let window = settings.time.window.0;
@@ -205,8 +224,6 @@ impl Parts {
             names,
             stopped: &stopped,
         };
-        let tell_links =
-            || Ok(live::follow(bus, names.links(), names.group("alert"), &stopped, tell)?);
         let mut work: Vec<Work> = Vec::new();
         if settings.does(Role::Match) {
             work.push(("role match", Box::new(|| Ok(matching.run()?))));
@@ -217,7 +234,14 @@ impl Parts {
             work.push(("role link", Box::new(|| Ok(linking.run()?))));
         }
         if settings.does(Role::Alert) {
-            work.push(("role alert", Box::new(tell_links)));
+            work.push(("role alert", Box::new(|| self.tell_links(&stopped))));
+        }
+        if let Some(notifier) = &self.notifier {
+            let send = || {
+                server.runtime().block_on(notifier.run(self.stop.wait()));
+                Ok(())
+            };
+            work.push(("role alert", Box::new(send)));
         }
         if let Some(history) = &self.history {
             work.push(("role api", Box::new(|| Ok(history.follow(bus, names, &stopped)?))));
@@ -225,6 +249,18 @@ impl Parts {
             work.push(("role api", Box::new(activities)));
         }
         service::run_all(&self.stop, work)
+    }
+
+    /// Links → the outbox of those who are to be told, and the log. What is in neither comes again.
+    fn tell_links(&self, stopped: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        let (links, group) = (self.names.links(), self.names.group("alert"));
+        Ok(live::follow_kept(self.bus.as_ref(), links, group, stopped, |links| {
+            if let Some(notifier) = &self.notifier {
+                notifier.keep(links)?;
+            }
+            links.iter().for_each(|(link, _)| tell(link));
+            Ok(())
+        })?)
     }
 }
 

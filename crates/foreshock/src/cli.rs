@@ -10,6 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use embed::EmbedError;
 use live::StageError;
+use notify::{NotifyArgs, TestArgs};
 use parse::Limits;
 use service::args::{DictionaryArgs, ThresholdArgs, TimeArgs, Window};
 
@@ -71,6 +72,11 @@ pub enum Command {
     /// expected of an incident are a CSV with the columns
     /// `anomaly_id,problem_id,problem_file,problem_line`.
     Evaluate(EvaluateArgs),
+    /// Send one example alert to all subscribers and webhooks
+    ///
+    /// Uses the settings and the database of the suite, which may run or not: TELEGRAM_BOT_TOKEN or
+    /// WEBHOOK_URLS, and DB_PATH. README.md has the three steps to the first alert.
+    NotifyTest(NotifyTestArgs),
     /// Fetch the default model if it is not here yet, and tell where it is
     Model(ModelArgs),
 }
@@ -125,6 +131,8 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub api: ApiArgs,
     #[command(flatten)]
+    pub notify: NotifyArgs,
+    #[command(flatten)]
     pub thresholds: ThresholdArgs,
     #[command(flatten)]
     pub model: ModelArgs,
@@ -139,7 +147,8 @@ impl LiveArgs {
         let LiveArgs { log_dir, speed, jitter_ms, loops, dictionary, time, grace, .. } = self;
         format!(
             "LOG_DIR={} SPEED={speed} JITTER_MS={jitter_ms} LOOPS={loops} ONCE={} HTTP_PORT={} \
-             FRONTEND_PORT={} ANOMALIES_CSV_PATH={} WINDOW={:#} GRACE={:#} LOG_TZ={} {}",
+             FRONTEND_PORT={} ANOMALIES_CSV_PATH={} WINDOW={:#} GRACE={:#} LOG_TZ={} {} \
+             {}",
             log_dir.display(),
             self.once,
             self.http_port,
@@ -149,6 +158,7 @@ impl LiveArgs {
             grace.0,
             time.log_tz.name(),
             self.api.told(),
+            self.notify.told(),
         )
     }
 }
@@ -266,6 +276,15 @@ pub struct EvaluateArgs {
     pub thresholds: ThresholdArgs,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Args)]
+pub struct NotifyTestArgs {
+    #[command(flatten)]
+    pub test: TestArgs,
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long, env = "LOG_LEVEL", default_value = "warn", value_name = "LEVEL")]
+    pub log_level: String,
 }
 
 #[derive(Args)]

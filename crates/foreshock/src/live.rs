@@ -13,11 +13,12 @@ use domain::Dictionary;
 use frontend::{Frontend, UploadLimits};
 use linking::Rule;
 use live::{Activities, Activity, LinkStage, MatchStage, Names, Told};
+use notify::Notifier;
 use replay::{Replayed, Timestamps};
 use report::Judge;
 use service::{Health, LogArgs, LogFormat, Need, Server, Stop, Work};
 
-use crate::cli::{Exit, LiveArgs};
+use crate::cli::{Exit, LiveArgs, NotifyTestArgs};
 use crate::model;
 use crate::model::Model;
 use crate::show::{self, Paint};
@@ -33,8 +34,7 @@ const MAX_AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 /// `foreshock live`.
 pub fn run(arguments: &LiveArgs) -> Result<Exit> {
-    let log_level = arguments.log_level.clone();
-    LogArgs { log_level, log_format: LogFormat::Text }.start()?;
+    start_logs(&arguments.log_level)?;
     let folder = &arguments.log_dir;
     anyhow::ensure!(
         folder.is_dir(),
@@ -43,6 +43,7 @@ pub fn run(arguments: &LiveArgs) -> Result<Exit> {
     );
     tracing::info!("settings: {}", arguments.told());
     let dictionary = Arc::new(parse::dictionary::read(&arguments.dictionary.dictionary)?);
+    let notifier = arguments.notify.notifier(Arc::new(about))?.map(Arc::new);
     let suite = Suite {
         arguments,
         started: Instant::now(),
@@ -52,6 +53,7 @@ pub fn run(arguments: &LiveArgs) -> Result<Exit> {
         names: Names::new("logs", "foreshock"),
         stop: Stop::new(),
         history: Arc::new(arguments.api.history()),
+        notifier,
         activity: Activity::new(),
         activities: Arc::default(),
         links: AtomicU64::new(0),
@@ -59,12 +61,28 @@ pub fn run(arguments: &LiveArgs) -> Result<Exit> {
         summed_up: AtomicBool::new(false),
     };
     let server = suite.serve()?;
-    suite.run()?;
+    suite.run(&server)?;
     drop(server);
     model::tell_trouble(&suite.model);
     suite.sum_up()?;
     let found_nothing = suite.replayed.get().is_none_or(|replayed| replayed.events == 0);
     Ok(if arguments.once && found_nothing { Exit::NoEvents } else { Exit::Done })
+}
+
+/// `foreshock notify-test`.
+pub fn notify_test(arguments: &NotifyTestArgs) -> Result<Exit> {
+    start_logs(&arguments.log_level)?;
+    writeln!(io::stdout().lock(), "{}", arguments.test.run()?)?;
+    Ok(Exit::Done)
+}
+
+fn start_logs(level: &str) -> Result<()> {
+    LogArgs { log_level: level.to_owned(), log_format: LogFormat::Text }.start()
+}
+
+/// What the bot says is running.
+fn about() -> String {
+    concat!("Foreshock ", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
 /// The stages of one process, and what they share.
@@ -78,6 +96,8 @@ struct Suite<'a> {
     stop: Stop,
     /// The links found so far, in this process and before it.
     history: Arc<History>,
+    /// Tells people of links, if there is anyone to tell.
+    notifier: Option<Arc<Notifier>>,
     /// What the match stage reads of the logs, and what the API was told of that.
     activity: Activity,
     activities: Arc<Activities>,
@@ -104,10 +124,12 @@ impl Suite<'_> {
 
     fn health(&self) -> Health {
         let history = Arc::clone(&self.history);
-        Health::new()
+        let health = Health::new()
             // It is loaded before anything is served.
             .with("model", Need::Required, Box::new(|| Ok(())))
-            .with("history", Need::Optional, Box::new(move || history.check()))
+            .with("history", Need::Optional, Box::new(move || history.check()));
+        let Some(notifier) = self.notifier.clone() else { return health };
+        health.with("alerts", Need::Optional, Box::new(move || notifier.check()))
     }
 
     fn api(&self, health: &Arc<Health>) -> Api {
@@ -128,6 +150,7 @@ impl Suite<'_> {
             bus: Arc::new(self.bus.clone()),
             names: self.names.clone(),
             activities: Arc::clone(&self.activities),
+            notifier: self.notifier.clone(),
             health: Arc::clone(health),
             access: api.access(),
             stop: self.stop.clone(),
@@ -142,13 +165,15 @@ impl Suite<'_> {
         Ok(frontend::routes(Frontend::new(base, args.token(), limits)?))
     }
 
-    /// replay → match → link → the screen, and the history that the API shows.
-    fn run(&self) -> Result<()> {
+    /// replay → match → link → the screen, the history that the API shows, and those who are told.
+    fn run(&self, server: &Server) -> Result<()> {
         let stopped = || self.stop.is_stopped();
         let (bus, names): (&dyn Bus, _) = (&self.bus, &self.names);
         names.create(bus, 1, self.arguments.time.window.0)?;
+        // All who read links, before the first is sent.
         self.history.join(bus, names)?;
-        let work: Vec<Work> = vec![
+        live::join(bus, names.links(), names.group("show"))?;
+        let mut work: Vec<Work> = vec![
             ("replay", Box::new(|| self.play(&stopped))),
             ("match", Box::new(|| Ok(self.matching(&stopped).run()?))),
             ("link", Box::new(|| Ok(self.linking(&stopped).run()?))),
@@ -158,6 +183,15 @@ impl Suite<'_> {
             ("activity", Box::new(|| Ok(self.activity.publish(bus, names, &stopped)?))),
             ("activities", Box::new(|| Ok(self.activities.follow(bus, names, &stopped)?))),
         ];
+        if let Some(notifier) = &self.notifier {
+            live::join(bus, names.links(), names.group("alert"))?;
+            work.push(("alert", Box::new(|| self.alert(notifier, &stopped))));
+            let send = || {
+                server.runtime().block_on(notifier.run(self.stop.wait()));
+                Ok(())
+            };
+            work.push(("alerts", Box::new(send)));
+        }
         service::run_all(&self.stop, work)
     }
 
@@ -235,6 +269,13 @@ impl Suite<'_> {
             }
         })?;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Puts links into the outbox of those who are to be told. What is not in it comes again.
+    fn alert(&self, notifier: &Notifier, stopped: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        let (links, group) = (self.names.links(), self.names.group("alert"));
+        let keep = |links: &[(Vec<u8>, i64)]| notifier.keep(links);
+        Ok(live::follow_kept(&self.bus, links, group, stopped, keep)?)
     }
 
     /// Tells of lines that could not be used.

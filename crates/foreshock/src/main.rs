@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Match(arguments) => explain::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::NotifyTest(arguments) => live::notify_test(&arguments),
         Command::Model(arguments) => model::run(&arguments),
     };
     match result {

@@ -1,6 +1,6 @@
 //! Links and dead letters, as they come, to whoever wants to know.
 
-use bus::{Bus, Record, Subscription, Topics};
+use bus::{Bus, BusError, Record, Subscription, Topics};
 
 use crate::positions::Positions;
 use crate::stage;
@@ -8,6 +8,15 @@ use crate::stage::{StageError, keep_working};
 
 /// Records that are taken at once.
 const BATCH: usize = 256;
+
+/// Takes a group's place among those who read a topic. Where what all of them have read is gone, as in
+/// one process, it is to be taken before the first record is sent.
+///
+/// # Errors
+/// When the bus refuses.
+pub fn join(bus: &dyn Bus, topic: String, group: String) -> Result<(), BusError> {
+    bus.consumer(&Subscription { group, topics: Topics::Named(vec![topic]) }).map(drop)
+}
 
 /// Hands every record of a topic of the suite (its links, or its dead letters; in JSON) to `each`,
 /// which a group with this name is to be told of: each once, and again only when `each` or the

@@ -31,7 +31,7 @@ use bus::{Bus, BusError, NewTopic};
 use jiff::SignedDuration;
 
 pub use activity::{Activities, Activity, Overview, Source};
-pub use follow::{follow, follow_kept};
+pub use follow::{follow, follow_kept, join};
 pub use links::LinkStage;
 pub use matches::MatchStage;
 pub use publish::{MOST_LINKS, Published, Publisher};

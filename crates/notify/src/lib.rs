@@ -31,6 +31,7 @@
 //! ```
 
 mod alert;
+mod args;
 mod bot;
 mod limits;
 mod lock;
@@ -46,6 +47,7 @@ mod telegram;
 mod text;
 mod webhook;
 
+pub use args::{NotifyArgs, TestArgs};
 pub use notifier::{BotState, Enqueued, Notifier, NotifyError, Summary, Tested};
 pub use settings::{
     About, Pace, Secret, Settings, TELEGRAM_API_URL, TelegramSettings, webhook_urls,

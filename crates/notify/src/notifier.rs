@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::args;
 use crate::limits::millis;
 use crate::lock::Lock;
 use crate::poller::Poller;
@@ -172,6 +173,19 @@ impl Notifier {
         Ok(became.into_iter().map(fill).collect())
     }
 
+    /// Does the same with records of a bus, each with when it was sent: what is to be done before a
+    /// position behind them is committed.
+    ///
+    /// # Errors
+    /// Says why none of them is in the outbox.
+    pub fn keep(&self, records: &[(Vec<u8>, i64)]) -> Result<(), String> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let links: Vec<&[u8]> = records.iter().map(|(link, _)| &**link).collect();
+        self.enqueue_all(&links).map(drop).map_err(|error| error.to_string())
+    }
+
     /// Sends what waits and answers the commands of the bot, until `stop` is ready; then lets calls in
     /// flight end. While another process on the same database does that, waits for it to end. The
     /// database is used on the thread that polls this, for milliseconds: give it a thread of its own
@@ -288,6 +302,18 @@ impl Notifier {
             _ => BotState::Standby,
         };
         Ok(Summary { bot, name: self.name.get().cloned(), totals: self.store.totals()? })
+    }
+
+    /// Whether those who are to be told can be.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn check(&self) -> Result<(), String> {
+        match self.summary().map(|summary| summary.bot) {
+            Ok(BotState::Refused(reason)) => Err(args::refused(&reason)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The bot ends: Telegram does not accept its token. Everything else goes on.

@@ -1,4 +1,5 @@
-//! The real services that tests talk to: Kafka, Redis, Triton; and made-up texts.
+//! The real services that tests talk to: Kafka, Redis, Triton; and made-up texts. With the feature
+//! `alerts`, Telegram's Bot API and webhooks.
 //!
 //! Each runs from its script in `services/` or `triton/`, on free ports of 127.0.0.1 with data of its own,
 //! and ends with the test process, whatever ends that. A test that stops or pauses its service starts one
@@ -11,6 +12,10 @@ compile_error!("services are controlled by signals: run the tests on Unix");
 mod http;
 pub mod made_up;
 mod process;
+#[cfg(feature = "alerts")]
+pub mod telegram;
+#[cfg(feature = "alerts")]
+pub mod webhook;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -208,7 +208,7 @@ fn shell(script: &str, arguments: &[&str]) -> Command {
 
 /// A port that nobody listens on. Not one the kernel gives to clients: while a service is down, a client
 /// that keeps trying would in the end be given that very port, and be connected with itself.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 15_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -90,6 +90,7 @@ impl Served {
             bus: Arc::new(bus.clone()),
             names: Names::new("logs", "foreshock"),
             activities: Arc::default(),
+            notifier: None,
             health: Arc::default(),
             access: Access::default(),
             stop: service::Stop::new(),

@@ -127,10 +127,27 @@ impl Suite {
 
     /// Sends a record to the topic of a log.
     pub fn send(&self, log: &str, payload: &[u8]) {
-        let topic = format!("{}-logs.{log}", self.name);
+        self.send_to(&format!("{}-logs.{log}", self.name), [(None, payload.to_vec())]);
+    }
+
+    /// Sends links with these numbers to the topic of links, as the link stage and uploads do.
+    pub fn send_links(&self, numbers: impl IntoIterator<Item = usize>) {
+        let record = |number| {
+            let link = testing::telegram::link(number);
+            (Some(link["problem"]["id"].to_string()), link.to_string().into_bytes())
+        };
+        self.send_to(&format!("{}.links", self.name), numbers.into_iter().map(record));
+    }
+
+    fn send_to(&self, topic: &str, records: impl IntoIterator<Item = (Option<String>, Vec<u8>)>) {
         let mut producer = self.bus().producer().unwrap();
-        let record = Outgoing { topic: &topic, key: None, payload };
-        while !producer.send(&record).unwrap() {}
+        for (key, payload) in records {
+            let key = key.as_ref().map(String::as_bytes);
+            let record = Outgoing { topic, key, payload: &payload };
+            while !producer.send(&record).unwrap() {
+                producer.flush(Duration::from_secs(1)).unwrap();
+            }
+        }
         while !producer.flush(Duration::from_secs(1)).unwrap() {}
     }
 

@@ -34,6 +34,11 @@ fn a_bad_setting_is_refused_with_its_name() {
         ("JOBS_KEPT", "many", "invalid digit"),
         ("JOB_TTL", "-1h", "must not be negative"),
         ("LINKS_KEPT", "0", "0 is not in 1.."),
+        ("TELEGRAM_BOT_TOKEN", "two words", "TELEGRAM_BOT_TOKEN: not a token"),
+        ("WEBHOOK_URLS", "ftp://a", "WEBHOOK_URLS: number 1 is no http://"),
+        ("ALERT_REPEAT", "0s", "ALERT_REPEAT: must be a minute at least"),
+        ("ALERT_KEEP", "soon", "give a time such as"),
+        ("ALERT_STORM", "many", "invalid digit"),
     ] {
         let dictionary = crate::common::data().join("anomalies_problems.csv");
         let dictionary = ("ANOMALIES_CSV_PATH", dictionary.to_str().unwrap());
@@ -80,6 +85,15 @@ fn help_lists_every_setting_with_its_variable() {
         "JOBS_BYTES",
         "LINKS_DB",
         "LINKS_KEPT",
+        "DB_PATH",
+        "TELEGRAM_BOT_TOKEN",
+        "TELEGRAM_API_URL",
+        "TELEGRAM_INVITE_CODE",
+        "ALERT_REPEAT",
+        "ALERT_KEEP",
+        "ALERT_STORM",
+        "WEBHOOK_URLS",
+        "WEBHOOK_SECRET",
     ] {
         let named = [format!("[env: {variable}="), format!("[env: {variable}]")];
         assert!(named.iter().any(|it| help.contains(it)), "{variable}");

@@ -86,7 +86,16 @@ pub fn logs_of_data() -> Vec<PathBuf> {
 
 fn command(cache: &Path) -> Command {
     let mut command = cargo_bin_cmd!("foreshock");
-    for variable in ["ANOMALIES_CSV_PATH", "LOG_TZ", "LOG_DIR", "FORESHOCK_MODEL", "LINKS_DB"] {
+    for variable in [
+        "ANOMALIES_CSV_PATH",
+        "LOG_TZ",
+        "LOG_DIR",
+        "FORESHOCK_MODEL",
+        "LINKS_DB",
+        "DB_PATH",
+        "TELEGRAM_BOT_TOKEN",
+        "WEBHOOK_URLS",
+    ] {
         command.env_remove(variable);
     }
     command.env("FORESHOCK_CACHE", cache).env("HTTP_PORT", "0").env("FRONTEND_PORT", "0");

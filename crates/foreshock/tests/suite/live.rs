@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testing::telegram::{Emulator, TOKEN};
 
 use crate::common::{Place, data};
 
@@ -88,6 +89,12 @@ fn what_it_cannot_use_is_named() {
         .run(&format!("live --log-dir . --frontend-port {port}"))
         .fails(2, &["FRONTEND_PORT", &format!("port {port} cannot be listened on")]);
     place.run("live --log-dir . --api-token ключ").fails(2, &["--api-token", "visible ASCII"]);
+    let bot = "live --log-dir . --telegram-bot-token";
+    place.run(&format!("{bot} токен")).fails(2, &["TELEGRAM_BOT_TOKEN: not a token"]);
+    place
+        .run(&format!("{bot} 1:a --telegram-api-url localhost"))
+        .fails(2, &["TELEGRAM_API_URL: give an address"]);
+    place.run(&format!("{bot} 1:a --db-path app.log/x.db")).fails(2, &["DB_PATH: app.log"]);
     place.write("app.log", "nothing of the kind\n");
     place.run("live --log-dir . --once").ends(3);
 }
@@ -234,6 +241,76 @@ fn the_api_wants_its_token_and_the_pages_know_it() {
     let page = String::from_utf8(page.stdout).unwrap();
     assert!(page.contains("Replica apply queue growing"), "{page}");
     running.stop();
+}
+
+#[test]
+fn who_subscribed_is_told_of_each_link_once_and_of_a_test() {
+    let Some(emulator) = Emulator::start() else { return };
+    let place = Place::new();
+    place.write("none/app.log", "2025-10-06T07:00:00 INFO db: nothing of the kind\n");
+    let arguments = |logs| {
+        ["live", "--log-dir", logs, "--telegram-bot-token", TOKEN].into_iter().chain([
+            "--telegram-api-url",
+            &emulator.url,
+            "--telegram-invite-code",
+            "come in",
+        ])
+    };
+    let start = |logs| {
+        let arguments: Vec<&str> = arguments(logs).collect();
+        Running::start(&arguments, &place.path(""), &place.path("links.db"))
+    };
+    let mut running = start("none");
+    emulator.says(42, "/start come in");
+    assert!(emulator.wait(42, 1)[0].starts_with("Вы подписаны"));
+    running.stop();
+
+    let mut running = start(".");
+    let texts = emulator.wait(42, 3);
+    let all = texts.concat();
+    for line in [1, 3, 4, 6] {
+        assert!(all.contains(&format!("app.log:{line}")), "{line}: {texts:?}");
+    }
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let alerts = &running.json("/status")["alerts"];
+        if alerts["sent"] == 2 {
+            assert_eq!((&alerts["bot"], &alerts["waiting"]), (&"running".into(), &0.into()));
+            break;
+        }
+        assert!(Instant::now() < end, "{alerts}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    running.wait_for_links(2);
+    running.stop();
+
+    // The same links are found again, and told no more.
+    let mut running = start(".");
+    let test = || {
+        let mut command = place.foreshock("notify-test");
+        command.env("TELEGRAM_BOT_TOKEN", TOKEN).env("TELEGRAM_API_URL", &emulator.url);
+        crate::common::run(&mut command)
+    };
+    test().ok().shows(&["sent: 1 receiver has the example"]);
+    running.stop();
+    let texts = emulator.wait(42, 4);
+    assert!(texts[3].contains("🧪") && texts.len() == 4, "{texts:?}");
+    // Nor does it need the suite to run.
+    test().ok();
+    assert_eq!(emulator.wait(42, 5).len(), 5);
+}
+
+#[test]
+fn a_test_says_what_is_missing() {
+    let place = Place::new();
+    place.run("notify-test").fails(2, &["alerts are off: set TELEGRAM_BOT_TOKEN", "WEBHOOK_URLS"]);
+    assert!(!place.path("data/db").exists());
+    let words = ["nobody has subscribed yet in data/db/subscribers.db", "/start"];
+    place.run("notify-test --telegram-bot-token 1:a").fails(2, &words);
+    place
+        .run("notify-test --wait 2s --webhook-urls http://127.0.0.1:9/x")
+        .fails(2, &["1 of 1 did not get it within 2s", "LOG_LEVEL"]);
+    place.run("notify-test --help").ok().shows(&["--webhook-urls", "[env: DB_PATH=]"]);
 }
 
 #[test]

@@ -6,15 +6,9 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use notify::{Notifier, Pace, Settings, TelegramSettings};
-use serde_json::{Value, json};
+use testing::telegram::{TOKEN, link};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-/// The token of every bot here; it must be seen nowhere.
-pub const TOKEN: &str = "123456:SECRETtokenSECRET";
-
-/// When something that must happen has not, it will not. Machines differ, so this is long.
-const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Everything that was logged.
 pub static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -42,33 +36,6 @@ pub fn log_everything() {
             .with_writer(|| ToLog)
             .init();
     });
-}
-
-/// A link with a number, which its warning shows; three links share a problem.
-pub fn link(number: usize) -> Value {
-    let event = |level: &str, component: &str, message: String, file: &str, line: usize| {
-        let stamp = "2025-10-06T07:42:23";
-        json!({
-            "timestamp": stamp, "time": format!("{stamp}Z"), "level": level, "component": component,
-            "message": message, "file": file, "line": line,
-            "raw": format!("{stamp} {level} {component}: {message}"),
-        })
-    };
-    let problem = number / 3;
-    json!({
-        "id": format!("{number:032x}"), "lag_seconds": 2_820.0, "cosine": 0.91, "dictionary_row": 2,
-        "anomaly": {
-            "id": 4, "text": "Log volume is nearly full", "exact": false, "score": 0.9,
-            "runner_up": null,
-            "event": event("WARNING", "storage", format!("volume #{number:06} full"), "a.log", number),
-        },
-        "problem": {
-            "id": problem, "text": format!("Problem {}", problem % 7), "exact": true, "score": 1.0,
-            "runner_up": null,
-            "event": event("ERROR", "database", format!("Problem {problem}"), "b.log", problem),
-        },
-        "judge": { "model": "m", "window_seconds": 86400.0 },
-    })
 }
 
 /// Settings whose limits and pauses are so many times shorter.
@@ -113,14 +80,5 @@ impl Running {
     pub async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.unwrap();
-    }
-}
-
-/// Waits until something is so.
-pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !so() {
-        assert!(began.elapsed() < DEADLINE, "still not: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use notify::{Secret, webhook_urls};
+use testing::telegram::{Fault, Server, until};
 
-use crate::badly_behaved::{Fault, Server};
-use crate::harness::{LOG, Running, settings, until};
+use crate::harness::{LOG, Running, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_every_library_at_its_chattiest_and_all_metrics_are_free_of_secrets() {

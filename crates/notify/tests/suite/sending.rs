@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use notify::{BotState, Enqueued, Notifier};
+use testing::telegram::{Fault, Server, link, until};
 
-use crate::badly_behaved::{Fault, Server};
-use crate::harness::{Running, link, settings, until};
+use crate::harness::{Running, settings};
 
 const FASTER: u32 = 20;
 

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use notify::Notifier;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use testing::telegram::{Fault, Server, link, until};
 
-use crate::badly_behaved::{Fault, Server};
-use crate::harness::{Running, link, settings, until};
+use crate::harness::{Running, settings};
 
 const FASTER: u32 = 20;
 const KILLS: usize = 20;
@@ -107,17 +107,7 @@ async fn survives(links: usize, chats: i64, storm: u64, seed: u64) {
     child.wait().unwrap();
     let mut repeated = 0;
     for chat in 1..=chats {
-        let (mut next, mut repeats) = (0, 0);
-        for numbers in server.numbers(chat) {
-            if numbers.iter().all(|number| *number < next) {
-                repeats += 1;
-                continue;
-            }
-            assert_eq!(numbers[0], next, "chat {chat}: a link is missing, or not in its place");
-            assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "chat {chat}");
-            next += numbers.len();
-        }
-        assert_eq!(next, links, "chat {chat}");
+        let repeats = server.repeats(chat, links);
         assert!(repeats <= KILLS, "chat {chat}: {repeats} repeats");
         repeated += repeats;
     }

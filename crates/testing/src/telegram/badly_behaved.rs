@@ -13,7 +13,7 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::TOKEN;
+use super::{TOKEN, until};
 
 /// The time from the delivery of a message to its answer.
 const LATENCY: Duration = Duration::from_millis(15);
@@ -21,27 +21,40 @@ const LATENCY: Duration = Duration::from_millis(15);
 /// What a call comes to. Only `Works` delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// None.
     Works,
+    /// 429, with the seconds to wait.
     TooMany(u64),
+    /// 502, by something in between.
     ServerError,
+    /// No answer; once a chat.
     Hang,
+    /// The connection ends.
     Reset,
+    /// Half an answer.
     Truncated,
+    /// 403.
     Blocked,
+    /// 400.
     Refused,
+    /// 400, as the group has this number now.
     Moved(i64),
+    /// 401.
     Unauthorised,
 }
 
 /// A message that a chat has.
 #[derive(Clone, Debug)]
 pub struct Message {
+    /// Its number.
     pub id: i64,
+    /// The topic, or 0.
     pub topic: i64,
     /// The text, or the caption of the file.
     pub text: String,
     /// The file.
     pub csv: Option<String>,
+    /// How often it was edited.
     pub edits: usize,
 }
 
@@ -51,11 +64,15 @@ type Choose = Box<dyn FnMut(i64, &str, usize) -> Fault + Send>;
 /// How fast a bot may be.
 #[derive(Clone, Copy)]
 pub struct Allowed {
+    /// What takes the place of a second.
     pub second: Duration,
+    /// And of a minute.
     pub minute: Duration,
 }
 
+/// What the server knows.
 pub struct World {
+    /// The messages of each chat.
     pub chats: HashMap<i64, Vec<Message>>,
     /// Every call to a chat: when, to which, and what became of it.
     pub calls: Vec<(Instant, i64, Fault)>,
@@ -76,7 +93,9 @@ pub struct World {
     hung: HashSet<i64>,
 }
 
+/// The server, for as long as the runtime lives.
 pub struct Server {
+    /// Where its Bot API is.
     pub url: String,
     world: Arc<Mutex<World>>,
 }
@@ -114,6 +133,7 @@ impl Server {
         Server { url, world }
     }
 
+    /// What the server knows, held until it is dropped.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -150,6 +170,21 @@ impl Server {
         self.numbers(chat).concat()
     }
 
+    /// Asserts that a chat has the links from 0 to before `count` in their order; returns how many
+    /// messages came again.
+    pub fn repeats(&self, chat: i64, count: usize) -> usize {
+        let (mut next, mut repeats) = (0, 0);
+        for numbers in self.numbers(chat) {
+            // The message in flight comes again after a crash, with what was found meanwhile.
+            repeats += usize::from(numbers[0] < next);
+            assert!(numbers[0] <= next, "chat {chat}: a link is missing, or not in its place");
+            assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "chat {chat}");
+            next = next.max(numbers[numbers.len() - 1] + 1);
+        }
+        assert_eq!(next, count, "chat {chat}");
+        repeats
+    }
+
     /// The files that were sent, to anyone.
     pub fn files(&self) -> usize {
         let is_file = |message: &&Message| message.csv.is_some();
@@ -161,7 +196,7 @@ impl Server {
         for chat in chats.clone() {
             self.says(chat, "/start");
         }
-        crate::harness::until("everyone is subscribed", || {
+        until("everyone is subscribed", || {
             let world = self.world();
             chats.clone().into_iter().all(|chat| world.chats.contains_key(&chat))
         })

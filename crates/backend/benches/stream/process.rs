@@ -42,7 +42,8 @@ impl Suite {
             .env("TRITON_URL", testing::triton())
             .env("REDIS_HOST", host)
             .env("REDIS_PORT", port.to_string())
-            .env("WINDOW", window);
+            .env("WINDOW", window)
+            .current_dir(self.folder.path());
         self.start(command, "backend")
     }
 

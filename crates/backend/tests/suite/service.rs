@@ -5,8 +5,10 @@ use std::process::Command;
 use crate::common::{Suite, free_port};
 
 fn backend(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_backend"));
-    let output = command.args(arguments).envs(settings.iter().copied()).output().unwrap();
+    command.args(arguments).envs(settings.iter().copied()).current_dir(folder.path());
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -115,6 +117,7 @@ fn health_tells_the_truth_about_a_model_of_other_dimensions() {
         .env("REDIS_HOST", "")
         .env("HTTP_PORT", port.to_string())
         .env("FORESHOCK_MODEL_PROFILE", "codebert")
+        .current_dir(suite.folder.path())
         .stderr(std::fs::File::create(&log).unwrap());
     let status = command.status().unwrap();
     let log = std::fs::read_to_string(log).unwrap();

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Proves the suite of docker-compose.yml: builds and starts it, waits until every service is healthy,
 # reads foreshock.links until it has the links of data/, sees replay end its second loop without a
-# link too many, finds the same links in the API's history before and after a restart of the backend,
-# has the sample analysed through the web pages, and removes everything. Prints what it does. Needs the
-# suite's ports; its containers and volumes are a project of their own (foreshock-check), so those of
-# the suite are not touched.
+# link too many, sees that the bot's token is the backend's alone, finds the links of the API's history and
+# the database of subscribers again after down and up, has the sample analysed through the web pages, and
+# removes everything. Prints what it does. Needs the suite's ports; its containers and volumes are a
+# project of their own (foreshock-check), so those of the suite are not touched.
 #
 #   --minilm  with docker-compose.minilm.yml, and exactly the links of data/expected_links.csv; without
 #             it CodeBERT is fetched, whose links differ: at least one must come
@@ -40,7 +40,9 @@ fi
 # The settings of this check, and nothing of the user's .env or shell.
 project=foreshock-check
 scratch=$(mktemp -d)
-printf '%s\n' SPEED=0 JITTER_MS=0 >"$scratch/env"
+# A bot that nobody has, at an address where nobody listens.
+token=123456789:compose-check-of-foreshock-0123456
+printf '%s\n' SPEED=0 JITTER_MS=0 TELEGRAM_BOT_TOKEN=$token TELEGRAM_API_URL=http://localhost:9 >"$scratch/env"
 unset SPEED JITTER_MS TIMESTAMPS TOPIC_PREFIX ROLES LOG_TZ WINDOW GRACE MAX_AHEAD REFERENCE_THRESHOLD \
   PAIR_THRESHOLD LOG_LEVEL TELEGRAM_BOT_TOKEN API_TOKEN CORS_ORIGINS UPLOAD_BYTES UPLOAD_FILES \
   UNPACKED_BYTES UNPACKED_RATIO ANALYSES JOBS_KEPT JOB_TTL JOBS_BYTES LINKS_KEPT TELEGRAM_API_URL \
@@ -168,6 +170,15 @@ same_history() {
   read_history "$scratch/history.again" && cmp --silent "$scratch/history" "$scratch/history.again"
 }
 
+# The services that are given the token.
+has_token() {
+  docker ps --all --quiet --filter label=com.docker.compose.project=$project | xargs -r docker inspect --format \
+    '{{index .Config.Labels "com.docker.compose.service"}} {{json .Config.Env}}' | grep -F "$token" | cut -d ' ' -f 1
+}
+
+# The database of subscribers: its name, and its number in the file system of its volume.
+subscribers() { compose exec -T backend stat --format '%n, inode %i' db/subscribers.db; }
+
 # Has the sample analysed as a browser without scripts would, and prints the address of the result.
 send_sample() {
   curl --silent --show-error --max-time 60 --request POST --output /dev/null \
@@ -209,12 +220,21 @@ until_true $LINKS "replay did not end its second loop" second_loop
 sleep 15 # what the second loop may add by mistake, it has added by then
 links_are_there || fail "links are gone"
 
-say "the same links in the history of the API, after a restart as well?"
+say "the token of the bot at the backend alone, and in no log?"
+has_token | tee "$scratch/has_token"
+if [ "$(cat "$scratch/has_token")" != backend ]; then fail "others than the backend have the token"; fi
+if compose logs --no-color 2>&1 | grep -F "$token"; then fail "the token is in a log"; fi
+
+say "the same links in the history of the API, and the same subscribers, after down and up as well?"
 until_true 60 "the history is not that of foreshock.links" history_is_complete
-compose restart backend
-until_true 120 "the backend did not become healthy again" all_healthy
+subscribers >"$scratch/subscribers"
+compose down
+compose up -d
+until_true $HEALTHY "not every service became healthy again" all_healthy
 until_true 60 "the history is not as it was before" same_history
+subscribers | cmp - "$scratch/subscribers" || fail "the database of subscribers is another one"
 wc -l <"$scratch/history"
+cat "$scratch/subscribers"
 
 say "the web pages: the sample, from its button to the file?"
 for page in / /live /dictionary; do

@@ -238,6 +238,8 @@ async fn of_two_backends_one_polls_each_link_is_told_once_and_the_other_takes_ov
     suite.send_links(0..12);
     until("it has arrived", || server.all_numbers(5).len() >= 12).await;
     assert!(told(12), "{:?}", server.all_numbers(5));
+    // The message in flight would come again.
+    wait_for_alerts(&first, |alerts| alerts["waiting"] == 0);
     first.kill();
     suite.send_links(12..18);
     until("it has arrived", || server.all_numbers(5).len() >= 18).await;

@@ -15,7 +15,7 @@ pub use emulator::Emulator;
 pub const TOKEN: &str = "123456:SECRETtokenSECRET";
 
 /// When something that must happen has not, it will not. Machines differ, so this is long.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Waits until something is so.
 ///

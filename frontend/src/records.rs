@@ -67,6 +67,8 @@ pub struct Summary {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Judge {
     pub model: String,
+    #[serde(default)]
+    pub matcher: String,
     pub reference: f64,
     pub pair: Option<f64>,
     pub window_seconds: f64,
@@ -275,6 +277,8 @@ pub struct Finding {
 pub struct Tried {
     #[serde(default)]
     pub normalised: String,
+    #[serde(default)]
+    pub matcher: String,
     pub threshold: f64,
     pub verdicts: Vec<Verdict>,
 }

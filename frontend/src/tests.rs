@@ -138,16 +138,18 @@ async fn answer(
         ["dictionary", "findings"] => Json(json!({ "findings": [{ "check": EVIL,
             "severity": EVIL, "rows": [1], "found": EVIL, "consequence": EVIL }] }))
         .into_response(),
-        ["match"] => Json(json!({ "message": EVIL, "normalised": EVIL, "threshold": 0.4,
+        ["match"] => {
+            Json(json!({ "message": EVIL, "normalised": EVIL, "matcher": EVIL, "threshold": 0.4,
             "verdicts": [{ "side": "problem", "matched": true, "reason": "near",
             "nearest": [{ "text": EVIL, "score": 0.5, "pairs": [{ "id": 1, "text": EVIL }] }] }] }))
-        .into_response(),
+            .into_response()
+        }
         _ => (StatusCode::NOT_FOUND, Json(json!({ "detail": EVIL }))).into_response(),
     }
 }
 
 fn judge() -> Value {
-    json!({ "model": EVIL, "reference": 0.42, "pair": 0.1, "window_seconds": 86_400.0 })
+    json!({ "model": EVIL, "matcher": EVIL, "reference": 0.42, "pair": 0.1, "window_seconds": 86_400.0 })
 }
 
 fn job(status: &str) -> Value {

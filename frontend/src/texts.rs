@@ -322,6 +322,7 @@ texts! {
     tile_matched_anomalies: "WARNING events recognised", "Распознано событий WARNING";
     of: "of", "из";
     model: "Model", "Модель";
+    matcher: "Matcher", "Сопоставитель";
     threshold: "Text threshold", "Порог текста";
     pair_threshold: "Pair threshold", "Порог пары";
     off: "off", "выключен";
@@ -443,8 +444,7 @@ texts! {
     try_hint: "See which text it would be taken for, and why. A line at ERROR or WARNING is judged on its side alone.",
         "Узнайте, за какой текст оно будет принято и почему. Строка уровня ERROR или WARNING сравнивается только со своей стороной.";
     try_send: "What does it match?", "Чему соответствует?";
-    try_normalised: "What is compared, without digits, signs and short words",
-        "Что сравнивается — без цифр, знаков и коротких слов";
+    try_normalised: "What is compared", "Что сравнивается";
     try_nothing: "(nothing is left)", "(ничего не осталось)";
     try_problem_side: "As a problem (ERROR)", "Как проблема (ERROR)";
     try_anomaly_side: "As an anomaly (WARNING)", "Как аномалия (WARNING)";

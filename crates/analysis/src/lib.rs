@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! files ─ parse ─→ events ─ match ─→ matched events ─ link ─→ links ─ report ─→ CSV, XLSX, JSON
-//!                            ↑ vectors of distinct normalised messages ─ embed
+//!                            ↑ vectors of distinct forms of messages ─ embed
 //! ```
 //!
 //! Invariants: an event is kept only when its message matched, so memory grows with what matters
-//! and not with the logs; each distinct normalised message is embedded and judged once; neither
+//! and not with the logs; each distinct form of a message is embedded once and judged once, with
+//! each component where that takes part; neither
 //! the order of files nor the number of threads changes the result.
 
 mod pipeline;
@@ -14,7 +15,7 @@ mod reading;
 mod recognition;
 
 pub use pipeline::{
-    Analysis, AnalysisError, NoProgress, Progress, Settings, analyze, embed_messages, prepare,
-    vectors,
+    Analysis, AnalysisError, Embedded, NoProgress, Progress, Settings, analyze, embed_messages,
+    prepare, vectors,
 };
 pub use recognition::{Known, Recall, Recognition, Unknown};

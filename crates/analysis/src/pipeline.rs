@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::{Dictionary, Side, Vector, normalise};
+use domain::{Dictionary, Side, Vector};
 use embed::{EmbedError, Embedder};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use linking::{Linked, Linker, Matcher, Rule, Thresholds};
+use linking::{Linked, Linker, Matcher, Message, Method, Rule, Thresholds};
 use parse::{Counts, InputError, Opened};
 use report::{File, Header, Judge};
 use thiserror::Error;
@@ -18,7 +18,9 @@ use crate::recognition::Recognition;
 /// What an analysis is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The thresholds of the model.
+    /// How messages are compared with the texts of the dictionary.
+    pub method: Method,
+    /// The thresholds of the model and the method.
     pub thresholds: Thresholds,
     /// The largest distance in time between an anomaly and its problem.
     pub window: SignedDuration,
@@ -90,7 +92,7 @@ pub fn analyze(
     progress: &dyn Progress,
 ) -> Result<Analysis, AnalysisError> {
     let mut reading = Reading::new(logs, settings)?;
-    let matcher = prepare(dictionary, embedder, settings.thresholds, progress)?;
+    let matcher = prepare(dictionary, embedder, settings.method, settings.thresholds, progress)?;
     let mut recognition = Recognition::new(dictionary, &matcher);
     while reading.read_some(&recognition, progress)? {
         if progress.is_cancelled() {
@@ -111,6 +113,7 @@ pub fn analyze(
     let linked = linker.finish();
     let judge = Judge {
         model: embedder.model().to_owned(),
+        matcher: settings.method,
         thresholds: settings.thresholds,
         window_seconds: settings.window.as_secs_f64(),
     };
@@ -125,49 +128,84 @@ pub fn analyze(
 pub fn prepare<'d>(
     dictionary: &'d Dictionary,
     embedder: &dyn Embedder,
+    method: Method,
     thresholds: Thresholds,
     progress: &dyn Progress,
 ) -> Result<Matcher<'d>, EmbedError> {
-    let vectors = vectors(dictionary, embedder, progress)?;
-    Ok(Matcher::new(dictionary, thresholds, |text| vectors.get(text).cloned()))
+    let vectors = vectors(dictionary, embedder, method, progress)?;
+    Ok(Matcher::new(dictionary, method, thresholds, |form| vectors.get(form).cloned()))
 }
 
-/// The vectors of the normalised texts of a dictionary.
+/// The vectors of the forms that a method gives the texts of a dictionary.
 ///
 /// # Errors
 /// When the model fails.
-pub fn vectors<'d>(
-    dictionary: &'d Dictionary,
+pub fn vectors(
+    dictionary: &Dictionary,
     embedder: &dyn Embedder,
+    method: Method,
     progress: &dyn Progress,
-) -> Result<HashMap<&'d str, Vector>, EmbedError> {
+) -> Result<HashMap<String, Vector>, EmbedError> {
     let texts = Side::BOTH.into_iter().flat_map(|side| dictionary.texts(side));
-    let mut texts: Vec<&str> =
-        texts.map(|text| text.normalised.as_str()).filter(|text| !text.is_empty()).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    progress.texts(texts.len());
-    let vectors = embedder.embed(&texts, &|count| progress.embedded(count))?;
-    Ok(texts.into_iter().zip(vectors).collect())
+    embed(texts.map(|text| method.form().of(&text.text)).collect(), embedder, progress)
 }
 
-/// The normalised forms of messages, each with its vector; an empty form has none.
+/// A message as matching sees it, with vectors of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Embedded {
+    /// Its form.
+    pub form: String,
+    vector: Option<Vector>,
+    component: Option<Vector>,
+}
+
+impl Embedded {
+    /// What a matcher judges.
+    pub fn message(&self) -> Message<'_> {
+        Message {
+            form: &self.form,
+            vector: self.vector.as_deref(),
+            component: self.component.as_deref(),
+        }
+    }
+}
+
+/// Messages as a method sees them: pairs of a component, which may be empty, and a message.
 ///
 /// # Errors
 /// When the model fails.
 pub fn embed_messages<'a>(
-    messages: impl Iterator<Item = &'a str>,
+    messages: impl Iterator<Item = (&'a str, &'a str)>,
     embedder: &dyn Embedder,
-) -> Result<Vec<(String, Option<Vector>)>, EmbedError> {
-    let forms: Vec<String> = messages.map(normalise).collect();
-    let texts: Vec<&str> =
-        forms.iter().map(String::as_str).filter(|form| !form.is_empty()).collect();
-    let mut vectors = embedder.embed(&texts, &|_| ())?.into_iter();
-    let with_vector = |form: String| {
-        let vector = if form.is_empty() { None } else { vectors.next() };
-        (form, vector)
+    method: Method,
+) -> Result<Vec<Embedded>, EmbedError> {
+    let form = |text| method.form().of(text);
+    let component = |it| if method.uses_component() { form(it) } else { String::new() };
+    let forms: Vec<(String, String)> =
+        messages.map(|(from, message)| (component(from), form(message))).collect();
+    let texts = forms.iter().flat_map(|(component, form)| [component.clone(), form.clone()]);
+    let vectors = embed(texts.collect(), embedder, &NoProgress)?;
+    let embedded = |(component, form): (String, String)| Embedded {
+        vector: vectors.get(&form).cloned(),
+        component: vectors.get(&component).cloned(),
+        form,
     };
-    Ok(forms.into_iter().map(with_vector).collect())
+    Ok(forms.into_iter().map(embedded).collect())
+}
+
+/// Embeds each text once, but the empty one, which has no meaning.
+fn embed(
+    mut texts: Vec<String>,
+    embedder: &dyn Embedder,
+    progress: &dyn Progress,
+) -> Result<HashMap<String, Vector>, EmbedError> {
+    texts.sort_unstable();
+    texts.dedup();
+    texts.retain(|text| !text.is_empty());
+    progress.texts(texts.len());
+    let forms: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let vectors = embedder.embed(&forms, &|count| progress.embedded(count))?;
+    Ok(texts.into_iter().zip(vectors).collect())
 }
 
 fn header(judge: Judge, files: Vec<File>, mut notices: Vec<String>, linked: &Linked) -> Header {

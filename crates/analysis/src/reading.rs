@@ -118,8 +118,8 @@ impl Reading {
     /// Keeps or drops the events that waited, now that their messages are known.
     pub fn settle(&mut self, recognition: &Recognition) {
         for task in &mut self.tasks {
-            for (event, Unknown { side, normalised }) in task.waiting.drain(..) {
-                if let Some(known) = recognition.recall_form(side, &normalised) {
+            for (event, Unknown { side, key }) in task.waiting.drain(..) {
+                if let Some(known) = recognition.recall_key(side, &key) {
                     task.kept.push((event, side, known));
                 }
             }
@@ -178,12 +178,12 @@ impl Task {
         let Task { kept, waiting, name, .. } = self;
         let mut on_event = |event: &LineEvent| {
             let Some(side) = Side::of(event.level) else { return };
-            match recognition.recall(side, event.message, scratch) {
+            match recognition.recall(side, event.component, event.message, scratch) {
                 Recall::Text(known) => kept.push((event.to_event(name), side, known)),
                 Recall::Nothing => {}
                 Recall::Unknown => {
-                    let normalised = scratch.as_str().into();
-                    waiting.push((event.to_event(name), Unknown { side, normalised }));
+                    let key = scratch.as_str().into();
+                    waiting.push((event.to_event(name), Unknown { side, key }));
                 }
             }
         };

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use analysis::{Embedded, NoProgress};
 use axum::Json as Answer;
 use axum::extract::{DefaultBodyLimit, State as Extract};
 use domain::{Dictionary, Level, Row, Side, TextId, Vector};
 use jiff::tz::TimeZone;
-use linking::{Finding, Matcher, Scored, Verdict};
+use linking::{Explanation, Finding, Matcher, Method, Scored, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use utoipa::{IntoParams, ToSchema};
@@ -180,6 +181,14 @@ struct Question {
         example = "2025-10-06T07:42:23 ERROR db: Replica is out of step"
     )]
     message: String,
+    /// What wrote a bare message; a line of a log names it itself.
+    #[serde(default)]
+    #[schema(required = false, example = "database")]
+    component: String,
+    /// The level of a bare message, which is else judged as both; a line of a log names it itself.
+    #[serde(default)]
+    #[schema(required = false, example = "ERROR")]
+    level: Option<String>,
 }
 
 /// What a message would match.
@@ -187,15 +196,20 @@ struct Question {
 struct Judged {
     /// The message; of a line of a log, its message.
     message: String,
-    /// The level of a line of a log; null for a bare message.
+    /// What wrote it; empty when that is not known.
+    component: String,
+    /// Its level; null for a bare message without one.
     #[schema(value_type = Option<String>, example = "ERROR")]
     level: Option<Level>,
-    /// What the model is given: without digits, signs and short words.
+    /// What the model is given: with the evidence matcher numbers are masked, with the cosine
+    /// matcher digits, signs and short words are left out.
     normalised: String,
+    /// How it was compared with the texts of the dictionary.
+    matcher: Method,
     /// The least score of a match that is not the text itself.
     threshold: f32,
-    /// By side: of a bare message both, of a line its level's (ERROR: problem, WARNING: anomaly),
-    /// of a line of another level none, since it takes no part in links.
+    /// By side: of a message without a level both, else its level's (ERROR: problem, WARNING:
+    /// anomaly), of another level none, since it takes no part in links.
     verdicts: Vec<SideVerdict>,
 }
 
@@ -208,6 +222,8 @@ struct SideVerdict {
     reason: Reason,
     /// The nearest texts, at most five, the nearest first.
     nearest: Vec<Near>,
+    /// Why it is the nearest text, or not; null when nothing has a meaning.
+    explain: Option<Explanation>,
 }
 
 /// Why a message matches, or not.
@@ -220,7 +236,7 @@ enum Reason {
     Near,
     /// The nearest text does not.
     TooFar,
-    /// Normalised, nothing is left of it, or the side has no text with a meaning.
+    /// Nothing of it is left for the model, or the side has no text with a meaning.
     NoMeaning,
 }
 
@@ -228,7 +244,8 @@ enum Reason {
 #[derive(Serialize, ToSchema)]
 struct Near {
     text: String,
-    /// Its cosine to the message; 1 for the text itself.
+    /// The confidence that the message says it, or their cosine, by the matcher; 1 for the text
+    /// itself.
     #[schema(minimum = -1, maximum = 1)]
     score: f32,
     /// The texts of the other side that it is paired with.
@@ -265,38 +282,49 @@ struct Paired {
 )]
 async fn judge(
     Extract(state): Extract<Shared>,
-    Json(Question { message }): Json<Question>,
+    Json(question): Json<Question>,
 ) -> Result<Answer<Judged>, ApiError> {
-    if message.chars().count() > LONGEST {
-        return Err(ApiError::BadRequest(format!("message: longer than {LONGEST} characters")));
+    for (name, text) in [("message", &question.message), ("component", &question.component)] {
+        if text.chars().count() > LONGEST {
+            return Err(ApiError::BadRequest(format!("{name}: longer than {LONGEST} characters")));
+        }
     }
+    let level = match &question.level {
+        Some(word) => Some(Level::from_word(word.trim().as_bytes()).ok_or_else(|| {
+            ApiError::BadRequest(format!("level: {word:?} is none, such as ERROR or WARNING"))
+        })?),
+        None => None,
+    };
     let judged = tokio::spawn(async move {
         state.knowledge.vectors(&state).await?;
-        let judge = move || state.knowledge.judge(&state.api, &message);
+        let judge = move || state.knowledge.judge(&state.api, &question, level);
         tokio::task::spawn_blocking(judge).await.map_err(ApiError::internal)?
     });
     Ok(Answer(judged.await.map_err(ApiError::internal)??))
 }
 
 impl Knowledge {
-    /// The vectors of the texts by their normalised form, made on a thread of its own.
+    /// The vectors of the texts by the form that matching gives them, made on a thread of its own.
     async fn vectors(&self, state: &Shared) -> Result<&HashMap<String, Vector>, ApiError> {
         self.vectors
             .get_or_try_init(|| async {
                 let state = Arc::clone(state);
-                let make = move || vectors(&state.api);
+                let make = move || vectors(&state.api, state.api.method);
                 tokio::task::spawn_blocking(make).await.map_err(ApiError::internal)?
             })
             .await
     }
 
     async fn findings(&self, state: &Shared) -> Result<Arc<Vec<Finding>>, ApiError> {
-        self.vectors(state).await?;
         let found = self.findings.get_or_try_init(|| async {
             let state = Arc::clone(state);
-            let lint = move || linking::lint(&state.api.dictionary, state.knowledge.lookup());
-            let found = tokio::task::spawn_blocking(lint).await.map_err(ApiError::internal)?;
-            Ok::<_, ApiError>(Arc::new(found))
+            let lint = move || {
+                let vectors = vectors(&state.api, Method::Cosine)?;
+                Ok(linking::lint(&state.api.dictionary, |text| vectors.get(text).cloned()))
+            };
+            let found: Result<_, ApiError> =
+                tokio::task::spawn_blocking(lint).await.map_err(ApiError::internal)?;
+            found.map(Arc::new)
         });
         found.await.cloned()
     }
@@ -307,33 +335,41 @@ impl Knowledge {
     }
 
     /// Blocks.
-    fn judge(&self, api: &Api, asked: &str) -> Result<Judged, ApiError> {
-        let (message, level) = match parse::plain::parse_line(asked.trim(), &TimeZone::UTC) {
-            Some(event) => (event.message, Some(event.level)),
-            None => (asked, None),
-        };
-        let mut forms = analysis::embed_messages([message].into_iter(), api.embedder.as_ref())?;
-        let (normalised, vector) = forms.pop().unwrap_or_default();
-        let matcher = Matcher::new(&api.dictionary, api.thresholds, self.lookup());
+    fn judge(
+        &self,
+        api: &Api,
+        question: &Question,
+        level: Option<Level>,
+    ) -> Result<Judged, ApiError> {
+        let asked = &question.message;
+        let (message, component, level) =
+            match parse::plain::parse_line(asked.trim(), &TimeZone::UTC) {
+                Some(event) => (event.message, event.component, Some(event.level)),
+                None => (&**asked, question.component.trim(), level),
+            };
+        let messages = [(component, message)].into_iter();
+        let embedded = analysis::embed_messages(messages, api.embedder.as_ref(), api.method)?;
+        let embedded = embedded.into_iter().next().unwrap_or_default();
+        let matcher = Matcher::new(&api.dictionary, api.method, api.thresholds, self.lookup());
         let sides: Vec<Side> = match level {
             None => Side::BOTH.to_vec(),
             Some(level) => Side::of(level).into_iter().collect(),
         };
-        let verdict = |side| SideVerdict::new(side, &api.dictionary, &matcher, message, &vector);
+        let verdict = |side| SideVerdict::new(side, &api.dictionary, &matcher, message, &embedded);
         Ok(Judged {
             message: message.to_owned(),
+            component: component.to_owned(),
             level,
-            normalised,
-            threshold: api.thresholds.reference,
             verdicts: sides.into_iter().map(verdict).collect(),
+            normalised: embedded.form,
+            matcher: api.method,
+            threshold: api.thresholds.reference,
         })
     }
 }
 
-fn vectors(api: &Api) -> Result<HashMap<String, Vector>, ApiError> {
-    let embedder = api.embedder.as_ref();
-    let vectors = analysis::vectors(&api.dictionary, embedder, &analysis::NoProgress)?;
-    Ok(vectors.into_iter().map(|(text, vector)| (text.to_owned(), vector)).collect())
+fn vectors(api: &Api, method: Method) -> Result<HashMap<String, Vector>, ApiError> {
+    Ok(analysis::vectors(&api.dictionary, api.embedder.as_ref(), method, &NoProgress)?)
 }
 
 impl SideVerdict {
@@ -341,12 +377,12 @@ impl SideVerdict {
         side: Side,
         dictionary: &Dictionary,
         matcher: &Matcher,
-        message: &str,
-        vector: &Option<Vector>,
+        text: &str,
+        embedded: &Embedded,
     ) -> SideVerdict {
-        let vector = vector.as_deref();
-        let verdict = matcher.judge(side, message, vector);
-        let mut nearest = vector.map_or(Vec::new(), |it| matcher.nearest(side, it, NEAREST));
+        let message = embedded.message();
+        let verdict = matcher.judge(side, text, message);
+        let mut nearest = matcher.nearest(side, message, NEAREST);
         // The text itself comes first, though others may be as near.
         if let Verdict::Matched(found) = verdict {
             nearest.retain(|near| near.text != found.text);
@@ -363,6 +399,7 @@ impl SideVerdict {
             matched: verdict.matched().is_some(),
             reason: Reason::of(&verdict),
             nearest: nearest.into_iter().map(near).collect(),
+            explain: matcher.explain(side, text, message),
         }
     }
 }

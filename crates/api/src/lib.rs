@@ -39,7 +39,7 @@ use domain::Dictionary;
 use embed::Embedder;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use linking::Thresholds;
+use linking::{Method, Thresholds};
 use live::{Activities, Names, Publisher};
 use notify::Notifier;
 use service::{Health, Stop};
@@ -63,7 +63,9 @@ pub struct Api {
     pub dictionary_name: String,
     /// The model.
     pub embedder: Arc<dyn Embedder>,
-    /// The thresholds of the model.
+    /// How messages are compared with the texts of the dictionary.
+    pub method: Method,
+    /// The thresholds of the model and the method.
     pub thresholds: Thresholds,
     /// The largest distance in time between an anomaly and its problem.
     pub window: SignedDuration,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Extract;
 use jiff::Timestamp;
+use linking::{Method, Thresholds};
 use live::Overview;
 use notify::{BotState, Notifier, NotifyError, Summary, Totals};
 use serde::Serialize;
@@ -27,6 +28,10 @@ struct Status {
     /// The name of the model.
     #[schema(example = "all-MiniLM-L6-v2")]
     model: String,
+    /// How messages are compared with the texts of the dictionary.
+    matcher: Method,
+    #[serde(flatten)]
+    thresholds: Thresholds,
     /// How long this process serves.
     uptime_seconds: u64,
     /// What was read of the logs by all processes, by topic.
@@ -164,6 +169,8 @@ async fn status(Extract(state): Extract<Shared>) -> Result<Json<Status>, ApiErro
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         model: api.embedder.model().to_owned(),
+        matcher: api.method,
+        thresholds: api.thresholds,
         uptime_seconds: state.started.elapsed().as_secs(),
         sources: sources.into_iter().map(source).collect(),
         lines_per_second: (lines_per_second * 10.0).round() / 10.0,

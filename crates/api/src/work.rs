@@ -46,6 +46,7 @@ pub fn work(state: &State, upload: Upload, progress: &dyn Progress) -> Result<Fi
     let opened = Opened::new(&logs, api.limits.archives);
     let sources = opened.sources.clone();
     let settings = Settings {
+        method: api.method,
         thresholds: api.thresholds,
         window: api.window,
         zone: api.zone.clone(),

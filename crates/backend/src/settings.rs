@@ -5,7 +5,7 @@ use std::fmt::Write;
 use api::ApiArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
-use linking::Profile;
+use linking::{Method, Profile, Thresholds};
 use notify::{NotifyArgs, TestArgs};
 use service::LogArgs;
 use service::args::{DictionaryArgs, ThresholdArgs, TimeArgs, Window};
@@ -132,7 +132,7 @@ pub struct ModelArgs {
     #[arg(long, env = "TRITON_MODEL", default_value = "codebert", value_name = "NAME")]
     pub triton_model: String,
 
-    /// Which model that is: its thresholds go by it
+    /// Which model that is: its matcher and its thresholds go by it
     #[arg(long, env = "FORESHOCK_MODEL_PROFILE", default_value = "codebert")]
     #[arg(value_parser = profile)]
     pub model_profile: Profile,
@@ -173,9 +173,8 @@ impl Settings {
     }
 
     /// The settings in force, for the log, without the secret ones.
-    pub fn told(&self) -> String {
+    pub fn told(&self, method: Method, thresholds: Thresholds) -> String {
         let Settings { http_port, kafka, dictionary, time, grace, max_ahead, .. } = self;
-        let thresholds = self.thresholds.of(self.model.model_profile.model);
         let redis = match &*self.redis.redis_host {
             "" => "none".to_owned(),
             host => format!("{host}:{}", self.redis.redis_port),
@@ -195,7 +194,8 @@ impl Settings {
         let short = |time: SignedDuration| format!("{time:#}");
         let _ = write!(
             told,
-            " ANOMALIES_CSV_PATH={} WINDOW={} GRACE={} MAX_AHEAD={} LOG_TZ={} thresholds {} and {}",
+            " ANOMALIES_CSV_PATH={} WINDOW={} GRACE={} MAX_AHEAD={} LOG_TZ={} MATCHER={method} \
+             thresholds {} and {}",
             dictionary.dictionary.display(),
             short(time.window.0),
             short(grace.0),

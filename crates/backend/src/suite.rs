@@ -8,7 +8,7 @@ use api::{Api, History};
 use bus::{Bus, BusError, Kafka, KafkaSettings};
 use domain::Dictionary;
 use embed::{Cached, Embedder, Memory, Redis, RedisSettings, SingleFlight, Triton, TritonSettings};
-use linking::Rule;
+use linking::{Method, Rule, Thresholds};
 use live::{Activities, Activity, LinkStage, MatchStage, Names};
 use notify::Notifier;
 use report::Judge;
@@ -22,7 +22,8 @@ const TOPICS_PAUSE: Duration = Duration::from_secs(2);
 /// Runs until the system says stop.
 pub fn run(settings: &Settings) -> Result<()> {
     settings.logs.start()?;
-    tracing::info!("settings: {}", settings.told());
+    let (method, thresholds) = settings.thresholds.of(settings.model.model_profile.model)?;
+    tracing::info!("settings: {}", settings.told(method, thresholds));
     let dictionary = Arc::new(parse::dictionary::read(&settings.dictionary.dictionary)?);
     tracing::info!(
         pairs = dictionary.pairs().len(),
@@ -37,6 +38,8 @@ pub fn run(settings: &Settings) -> Result<()> {
     let parts = Parts {
         names: Names::new(&kafka.topic_prefix, &kafka.suite),
         model: Model::new(settings)?,
+        method,
+        thresholds,
         bus,
         dictionary,
         stop: Stop::new(),
@@ -63,6 +66,9 @@ pub fn run(settings: &Settings) -> Result<()> {
 struct Parts {
     bus: Arc<Kafka>,
     model: Model,
+    /// How messages are matched.
+    method: Method,
+    thresholds: Thresholds,
     dictionary: Arc<Dictionary>,
     names: Names,
     stop: Stop,
@@ -129,7 +135,8 @@ impl Parts {
             dictionary: Arc::clone(&self.dictionary),
             dictionary_name: dictionary.name(),
             embedder: Arc::clone(&self.model.embedder),
-            thresholds: settings.thresholds.of(settings.model.model_profile.model),
+            method: self.method,
+            thresholds: self.thresholds,
             window: time.window.0,
             zone: time.log_tz.0.clone(),
             limits: api.limits(),
@@ -195,8 +202,7 @@ impl Parts {
 
     /// Does the work of each role on a thread of its own. The first that cannot go on stops all.
     fn work(&self, settings: &Settings, server: &Server) -> Result<()> {
-        let profile = settings.model.model_profile;
-        let thresholds = settings.thresholds.of(profile.model);
+        let Parts { method, thresholds, .. } = *self;
         let window = settings.time.window.0;
         let stopped = || self.stop.is_stopped();
         let (bus, names) = (self.bus.as_ref(), &self.names);
@@ -204,6 +210,7 @@ impl Parts {
             bus,
             embedder: self.model.embedder.as_ref(),
             dictionary: &self.dictionary,
+            method,
             thresholds,
             zone: settings.time.log_tz.0.clone(),
             max_ahead: settings.max_ahead.0,
@@ -215,7 +222,8 @@ impl Parts {
             bus,
             dictionary: &self.dictionary,
             judge: Judge {
-                model: profile.model.to_owned(),
+                model: settings.model.model_profile.model.to_owned(),
+                matcher: method,
                 thresholds,
                 window_seconds: window.as_secs_f64(),
             },

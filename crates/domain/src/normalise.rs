@@ -25,6 +25,11 @@ pub fn normalise(message: &str) -> String {
 /// [`normalise`] into a buffer that is cleared first, so that a hot loop allocates nothing.
 pub fn normalise_into(message: &str, out: &mut String) {
     out.clear();
+    append(message, out);
+}
+
+/// [`normalise`] behind what the buffer holds.
+pub(crate) fn append(message: &str, out: &mut String) {
     if message.is_ascii() {
         *out = ascii(message.as_bytes(), std::mem::take(out).into_bytes());
     } else {
@@ -50,13 +55,14 @@ const ASCII: [u8; 256] = {
     table
 };
 
-/// Normalises ASCII, with the memory of `buffer`.
+/// Normalises ASCII behind what `buffer` holds.
 ///
 /// Without a branch that depends on the text, which no processor could foresee: every character
 /// is written, and the length says whether it stays.
 fn ascii(message: &[u8], mut buffer: Vec<u8>) -> String {
-    buffer.resize(message.len() + 1, 0);
-    let (mut length, mut word) = (0, 0);
+    let start = buffer.len();
+    buffer.resize(start + message.len() + 1, 0);
+    let (mut length, mut word) = (start, start);
     for byte in message.iter().chain(b" ") {
         let lower = ASCII[usize::from(*byte)];
         let ends_word = lower == b' ';
@@ -66,13 +72,14 @@ fn ascii(message: &[u8], mut buffer: Vec<u8>) -> String {
         length = if drops_word { word } else { length };
         word = if ends_word { length } else { word };
     }
-    buffer.truncate(length.saturating_sub(1));
+    buffer.truncate(length.saturating_sub(1).max(start));
     String::from_utf8(buffer).expect("ASCII is UTF-8")
 }
 
-/// Normalises a lower-case text.
+/// Normalises a lower-case text behind what `out` holds.
 fn unicode(lower: &str, out: &mut String) {
-    let (mut word, mut letters) = (0, 0);
+    let start = out.len();
+    let (mut word, mut letters) = (start, 0);
     for character in lower.chars().chain([' ']) {
         if character.is_whitespace() {
             if letters > SHORT_WORD {
@@ -86,7 +93,7 @@ fn unicode(lower: &str, out: &mut String) {
             letters += 1;
         }
     }
-    out.pop();
+    out.truncate(word.saturating_sub(1).max(start));
 }
 
 /// Whether a lower-case character that is no white space is kept: it belongs to a word and is no

@@ -65,7 +65,7 @@ pub trait Embedder: Send + Sync {
     /// When the model has to be asked for it the first time and does not answer.
     fn fingerprint(&self) -> Result<&str, EmbedError>;
 
-    /// The unit vectors of normalised texts that are not empty, in their order. `progress` is
+    /// The unit vectors of texts that are not empty, in their order. `progress` is
     /// told how many texts were done since it was last told.
     ///
     /// # Errors

@@ -30,8 +30,10 @@ pub fn run(arguments: &AnalyzeArgs) -> Result<Exit> {
         refuse_input(&output.path, arguments)?;
     }
     let model = model::open(&arguments.model)?;
+    let (method, thresholds) = arguments.thresholds.of(model.model())?;
     let settings = Settings {
-        thresholds: arguments.thresholds.of(model.model()),
+        method,
+        thresholds,
         window: arguments.time.window.0,
         zone: arguments.time.log_tz.0.clone(),
         keep_going: arguments.keep_going,

@@ -220,6 +220,14 @@ pub struct MatchArgs {
     #[arg(long = "as", value_name = "SIDE")]
     pub side: Option<SideArg>,
 
+    /// What wrote bare messages; a log line names it itself
+    #[arg(long, value_name = "WORD", default_value = "", hide_default_value = true)]
+    pub component: String,
+
+    /// Tell what speaks for the verdict and against it, and what would have to change
+    #[arg(long)]
+    pub explain: bool,
+
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -12,7 +12,7 @@ use analysis::{NoProgress, Settings};
 use anyhow::Result;
 use domain::{Dictionary, key};
 use embed::Embedder;
-use linking::{Evaluation, Labelled, Thresholds, Verdict};
+use linking::{Evaluation, Labelled, Method, Thresholds, Verdict};
 use parse::{Limits, Opened};
 use serde::Serialize;
 
@@ -28,15 +28,17 @@ const CONFUSIONS: usize = 10;
 pub fn run(arguments: &EvaluateArgs) -> Result<Exit> {
     let dictionary = Arc::new(parse::dictionary::read(&arguments.dictionary.dictionary)?);
     let model = model::open(&arguments.model)?;
-    let thresholds = arguments.thresholds.of(model.model());
+    let (matcher, thresholds) = arguments.thresholds.of(model.model())?;
+    let by = (matcher, thresholds);
     let report = Report {
+        matcher,
         thresholds,
         messages: match &arguments.messages {
-            Some(path) => Some(messages(path, &dictionary, &model, thresholds)?),
+            Some(path) => Some(messages(path, &dictionary, &model, by)?),
             None => None,
         },
         incident: match &arguments.expected {
-            Some(path) => Some(incident(path, arguments, &dictionary, &model, thresholds)?),
+            Some(path) => Some(incident(path, arguments, &dictionary, &model, by)?),
             None => None,
         },
     };
@@ -54,6 +56,7 @@ pub fn run(arguments: &EvaluateArgs) -> Result<Exit> {
 
 #[derive(Serialize)]
 struct Report {
+    matcher: Method,
     thresholds: Thresholds,
     messages: Option<Judged>,
     incident: Option<Incident>,
@@ -89,17 +92,17 @@ fn messages(
     path: &Path,
     dictionary: &Dictionary,
     embedder: &dyn Embedder,
-    thresholds: Thresholds,
+    (method, thresholds): (Method, Thresholds),
 ) -> Result<Judged> {
-    let matcher = analysis::prepare(dictionary, embedder, thresholds, &NoProgress)?;
+    let matcher = analysis::prepare(dictionary, embedder, method, thresholds, &NoProgress)?;
     let table = Table::read(path)?;
     let labels: Vec<Label> =
         table.rows.iter().map(|row| Label::read(&table, row, dictionary)).collect::<Result<_>>()?;
-    let texts = labels.iter().map(|label| label.message.as_str());
-    let forms = analysis::embed_messages(texts, embedder)?;
+    let texts = labels.iter().map(|label| (label.component.as_str(), label.message.as_str()));
+    let embedded = analysis::embed_messages(texts, embedder, method)?;
     let (mut judged, mut confusions) = (Vec::new(), Vec::new());
-    for (label, (_, vector)) in labels.into_iter().zip(forms) {
-        let verdict = matcher.judge(label.side, &label.message, vector.as_deref());
+    for (label, embedded) in labels.into_iter().zip(embedded) {
+        let verdict = matcher.judge(label.side, &label.message, embedded.message());
         let (labelled, confusion) = compare(label, verdict, dictionary);
         judged.push(labelled);
         confusions.extend(confusion);
@@ -142,12 +145,13 @@ fn incident(
     arguments: &EvaluateArgs,
     dictionary: &Arc<Dictionary>,
     embedder: &dyn Embedder,
-    thresholds: Thresholds,
+    (method, thresholds): (Method, Thresholds),
 ) -> Result<Incident> {
     let table = Table::read(path)?;
     let expected: BTreeSet<LinkKey> =
         table.rows.iter().map(|row| LinkKey::read(&table, row)).collect::<Result<_>>()?;
     let settings = Settings {
+        method,
         thresholds,
         window: arguments.time.window.0,
         zone: arguments.time.log_tz.0.clone(),

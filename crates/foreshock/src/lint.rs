@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use analysis::NoProgress;
 use anyhow::Result;
 use domain::{Dictionary, Side};
-use linking::{Finding, Severity};
+use linking::{Finding, Method, Severity};
 
 use crate::cli::{Exit, LintArgs};
 use crate::model;
@@ -20,7 +20,7 @@ pub fn run(arguments: &LintArgs) -> Result<Exit> {
         HashMap::new()
     } else {
         let model = model::open(&arguments.model)?;
-        let vectors = analysis::vectors(&dictionary, &model, &NoProgress)?;
+        let vectors = analysis::vectors(&dictionary, &model, Method::Cosine, &NoProgress)?;
         model::tell_trouble(&model);
         vectors
     };

@@ -44,12 +44,19 @@ pub fn run(arguments: &LiveArgs) -> Result<Exit> {
     tracing::info!("settings: {}", arguments.told());
     let dictionary = Arc::new(parse::dictionary::read(&arguments.dictionary.dictionary)?);
     let notifier = arguments.notify.notifier(Arc::new(about))?.map(Arc::new);
+    let model = Arc::new(model::open(&arguments.model)?);
+    let name = embed::Embedder::model(model.as_ref()).to_owned();
+    let (matcher, thresholds) = arguments.thresholds.of(&name)?;
+    let window_seconds = arguments.time.window.0.as_secs_f64();
+    let judge = Judge { model: name, matcher, thresholds, window_seconds };
+    tracing::info!("{}", show::judge(&judge));
     let suite = Suite {
         arguments,
+        judge,
         started: Instant::now(),
         bus: Memory::new(),
         dictionary,
-        model: Arc::new(model::open(&arguments.model)?),
+        model,
         names: Names::new("logs", "foreshock"),
         stop: Stop::new(),
         history: Arc::new(arguments.api.history()),
@@ -88,6 +95,7 @@ fn about() -> String {
 /// The stages of one process, and what they share.
 struct Suite<'a> {
     arguments: &'a LiveArgs,
+    judge: Judge,
     started: Instant,
     bus: Memory,
     dictionary: Arc<Dictionary>,
@@ -139,7 +147,8 @@ impl Suite<'_> {
             dictionary: Arc::clone(&self.dictionary),
             dictionary_name: dictionary.name(),
             embedder,
-            thresholds: self.judge().thresholds,
+            method: self.judge.matcher,
+            thresholds: self.judge.thresholds,
             window: time.window.0,
             zone: time.log_tz.0.clone(),
             limits: api.limits(),
@@ -226,7 +235,8 @@ impl Suite<'_> {
             bus: &self.bus,
             embedder: self.model.as_ref(),
             dictionary: &self.dictionary,
-            thresholds: self.judge().thresholds,
+            method: self.judge.matcher,
+            thresholds: self.judge.thresholds,
             zone: self.arguments.time.log_tz.0.clone(),
             max_ahead: MAX_AHEAD,
             activity: &self.activity,
@@ -236,22 +246,15 @@ impl Suite<'_> {
     }
 
     fn linking<'s>(&'s self, stopped: &'s (dyn Fn() -> bool + Sync)) -> LinkStage<'s> {
-        let judge = self.judge();
         LinkStage {
             bus: &self.bus,
             dictionary: &self.dictionary,
-            rule: Rule::new(self.arguments.time.window.0, judge.thresholds),
-            judge,
+            rule: Rule::new(self.arguments.time.window.0, self.judge.thresholds),
+            judge: self.judge.clone(),
             grace: self.arguments.grace.0,
             names: &self.names,
             stopped,
         }
-    }
-
-    fn judge(&self) -> Judge {
-        let model = embed::Embedder::model(self.model.as_ref()).to_owned();
-        let thresholds = self.arguments.thresholds.of(&model);
-        Judge { model, thresholds, window_seconds: self.arguments.time.window.0.as_secs_f64() }
     }
 
     /// Shows links as they are found.
@@ -292,15 +295,13 @@ impl Suite<'_> {
             return Ok(());
         }
         let Replayed { events, skipped, .. } = self.replayed.get().copied().unwrap_or_default();
-        let judge = self.judge();
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "{} (within {:#}), model {}, reference threshold {}\n{}, {} passed over in {:.2} s",
+            "{} (within {:#}), {}\n{}, {} passed over in {:.2} s",
             show::plural(self.links.load(Ordering::Relaxed), "link", "links"),
             self.arguments.time.window.0,
-            judge.model,
-            judge.thresholds.reference,
+            show::judge(&self.judge),
             show::plural(events, "event", "events"),
             show::plural(skipped, "line", "lines"),
             self.started.elapsed().as_secs_f64(),

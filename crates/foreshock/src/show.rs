@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use linking::{Link, Matched};
 use live::Told;
 use parse::Counts;
+use report::Judge;
 
 /// Anomalies shown for each problem event.
 const ANOMALIES_SHOWN: usize = 12;
@@ -41,12 +42,10 @@ pub fn analysis(
     )?;
     writeln!(
         out,
-        "{} (within {:#}), model {}, reference threshold {}{}",
+        "{} (within {:#}), {}",
         plural(header.link_count, "link", "links"),
         SignedDuration::from_secs(header.judge.window_seconds as i64),
-        header.judge.model,
-        header.judge.thresholds.reference,
-        header.judge.thresholds.pair.map_or(String::new(), |pair| format!(", pair {pair}"))
+        judge(&header.judge)
     )?;
     writeln!(
         out,
@@ -57,6 +56,13 @@ pub fn analysis(
         passed_over(total),
         took.as_secs_f64()
     )
+}
+
+/// `model all-MiniLM-L6-v2, matcher evidence, reference threshold 0.5`.
+pub fn judge(judge: &Judge) -> String {
+    let Judge { model, matcher, thresholds, .. } = judge;
+    let pair = thresholds.pair.map_or(String::new(), |pair| format!(", pair {pair}"));
+    format!("model {model}, matcher {matcher}, reference threshold {}{pair}", thresholds.reference)
 }
 
 /// `, 12 lines passed over (10 without a time, 2 blank)`, or nothing.

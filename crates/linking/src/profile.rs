@@ -1,13 +1,16 @@
-//! Thresholds belong to the model: the cosines of two models are not comparable.
+//! Thresholds belong to the model and the method: the cosines of two models are not comparable.
 
 use serde::Serialize;
 
-/// The thresholds that matching and linking apply, as cosines from −1 to 1.
+use crate::Method;
+
+/// The thresholds that matching and linking apply.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Thresholds {
-    /// The least cosine between a message and the dictionary text it is taken for.
-    #[cfg_attr(feature = "openapi", schema(example = 0.42))]
+    /// The least score between a message and the dictionary text it is taken for: a confidence
+    /// from 0 to 1 with the evidence matcher, a cosine from −1 to 1 with the cosine matcher.
+    #[cfg_attr(feature = "openapi", schema(example = 0.5))]
     pub reference: f32,
     /// The least cosine between the two messages of a link; `None` for no such condition.
     pub pair: Option<f32>,
@@ -20,18 +23,24 @@ pub struct Profile {
     pub model: &'static str,
     /// The length of its vectors.
     pub dimension: usize,
-    /// The thresholds to use with it.
-    pub thresholds: Thresholds,
+    /// The method to use with it, if none is asked for.
+    pub method: Method,
+    cosine: Thresholds,
+    /// `None` where evidence has no weights for the model.
+    evidence: Option<Thresholds>,
 }
 
 impl Profile {
     /// The sentence model of the laptop.
     ///
-    /// Reference: the best F1 on labelled messages of a real dictionary (see ARCHITECTURE.md).
+    /// The reference cosine is that of the best F1 on labelled messages of a real dictionary (see
+    /// ARCHITECTURE.md).
     pub const MINILM: Profile = Profile {
         model: "all-MiniLM-L6-v2",
         dimension: 384,
-        thresholds: Thresholds { reference: 0.42, pair: None },
+        method: Method::Evidence,
+        cosine: Thresholds { reference: 0.42, pair: None },
+        evidence: Some(Thresholds { reference: 0.35, pair: None }),
     };
 
     /// microsoft/codebert-base with mean pooling, as the original used it: cosines are high
@@ -39,7 +48,9 @@ impl Profile {
     pub const CODEBERT: Profile = Profile {
         model: "codebert",
         dimension: 768,
-        thresholds: Thresholds { reference: 0.9, pair: Some(0.9) },
+        method: Method::Cosine,
+        cosine: Thresholds { reference: 0.9, pair: Some(0.9) },
+        evidence: None,
     };
 
     /// The models that are known.
@@ -48,5 +59,13 @@ impl Profile {
     /// The profile of a model, if it is known.
     pub fn of(model: &str) -> Option<Profile> {
         Profile::ALL.into_iter().find(|profile| profile.model == model)
+    }
+
+    /// The thresholds to use with a method; `None` where it cannot be used with the model.
+    pub fn thresholds(&self, method: Method) -> Option<Thresholds> {
+        match method {
+            Method::Evidence => self.evidence,
+            Method::Cosine => Some(self.cosine),
+        }
     }
 }

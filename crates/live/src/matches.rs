@@ -15,7 +15,7 @@ use domain::{Dictionary, Event, Level, Side};
 use embed::{EmbedError, Embedder};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use linking::{Matched, Matcher, Thresholds};
+use linking::{Matched, Matcher, Method, Thresholds};
 use metrics::{Counter, Gauge, counter, gauge};
 
 use crate::activity::{Activity, Tally};
@@ -30,7 +30,7 @@ const BATCH: usize = 4096;
 /// apart would cost a round trip a batch.
 const COMMIT_EVERY: Duration = Duration::from_millis(50);
 
-/// How many forms of messages are remembered before all are forgotten, to bound memory.
+/// How many messages are remembered before all are forgotten, to bound memory.
 const FORMS: usize = 200_000;
 
 /// The pause before a model that does not answer is asked again.
@@ -44,7 +44,9 @@ pub struct MatchStage<'a> {
     pub embedder: &'a dyn Embedder,
     /// The known pairs.
     pub dictionary: &'a Dictionary,
-    /// The thresholds of the model.
+    /// How messages are compared with the texts of the dictionary.
+    pub method: Method,
+    /// The thresholds of the model and the method.
     pub thresholds: Thresholds,
     /// The zone of timestamps without offset.
     pub zone: TimeZone,
@@ -68,7 +70,8 @@ impl MatchStage<'_> {
     /// When the bus refuses, or the model does not work for good.
     pub fn run(&self) -> Result<(), StageError> {
         keep_working(STAGE, self.stopped, || {
-            let matcher = prepare(self.dictionary, self.embedder, self.thresholds, &NoProgress)?;
+            let MatchStage { dictionary, embedder, method, thresholds, .. } = *self;
+            let matcher = prepare(dictionary, embedder, method, thresholds, &NoProgress)?;
             tracing::info!(stage = STAGE, model = self.embedder.model(), "dictionary embedded");
             self.work(&matcher)
         })
@@ -143,12 +146,17 @@ impl<'s> Batch<'s> {
         match self.event(record) {
             Ok(Some((event, side))) => {
                 self.tally.event(event.time);
-                let recall = self.recognition.recall(side, &event.message, &mut self.scratch);
+                let recall = self.recognition.recall(
+                    side,
+                    &event.component,
+                    &event.message,
+                    &mut self.scratch,
+                );
                 match recall {
                     Recall::Nothing => return self.counters.nothing.increment(1),
                     Recall::Unknown => {
-                        let normalised = self.scratch.as_str().into();
-                        self.unknown.push(Unknown { side, normalised });
+                        let key = self.scratch.as_str().into();
+                        self.unknown.push(Unknown { side, key });
                     }
                     Recall::Text(_) => {}
                 }
@@ -204,12 +212,15 @@ impl<'s> Batch<'s> {
         }
         if self.recognition.len() > FORMS {
             self.recognition = Recognition::new(self.stage.dictionary, self.matcher);
-            // Those that were known are asked for again.
+            // Those that were known are judged again.
             self.unknown.clear();
             for (event, side, recall, _) in &mut self.events {
-                *recall = self.recognition.recall(*side, &event.message, &mut self.scratch);
-                let normalised = self.scratch.as_str().into();
-                self.unknown.push(Unknown { side: *side, normalised });
+                let Event { component, message, .. } = event;
+                *recall = self.recognition.recall(*side, component, message, &mut self.scratch);
+                if *recall == Recall::Unknown {
+                    let key = self.scratch.as_str().into();
+                    self.unknown.push(Unknown { side: *side, key });
+                }
             }
         }
         let (recognition, unknown) = (&mut self.recognition, &self.unknown);
@@ -236,7 +247,7 @@ impl<'s> Batch<'s> {
         let Batch { events, recognition, scratch, counters, .. } = self;
         events.drain(..).filter_map(|(event, side, mut recall, arrived)| {
             if recall == Recall::Unknown {
-                recall = recognition.recall(side, &event.message, scratch);
+                recall = recognition.recall(side, &event.component, &event.message, scratch);
             }
             let Recall::Text(known) = recall else {
                 counters.nothing.increment(1);

@@ -116,7 +116,7 @@ pub struct MatchRecord<'a> {
     exact: bool,
     #[serde(borrow)]
     runner_up: Option<RunnerUp<'a>>,
-    /// The vector of the normalised message: base64 of 32-bit floats, little-endian.
+    /// The vector of the message's form: base64 of 32-bit floats, little-endian.
     #[serde(borrow)]
     vector: Option<Cow<'a, str>>,
     #[serde(borrow)]

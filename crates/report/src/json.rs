@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use domain::{Dictionary, Event, Side};
-use linking::{Link, Linked, Matched, Thresholds};
+use linking::{Link, Linked, Matched, Method, Thresholds};
 use parse::Counts;
 use serde::Serialize;
 
@@ -16,6 +16,8 @@ pub struct Judge {
     /// The name of the model.
     #[cfg_attr(feature = "openapi", schema(example = "all-MiniLM-L6-v2"))]
     pub model: String,
+    /// How messages were compared with the texts of the dictionary.
+    pub matcher: Method,
     /// The thresholds applied.
     #[serde(flatten)]
     pub thresholds: Thresholds,
@@ -95,7 +97,8 @@ struct Found<'a> {
     text: &'a str,
     /// Whether the message is the text itself.
     exact: bool,
-    /// The cosine of the message and the text; 1 for the text itself.
+    /// The score of the text: the confidence that the message says it, or their cosine, by the
+    /// matcher; 1 for the text itself.
     #[cfg_attr(feature = "openapi", schema(minimum = -1, maximum = 1, example = 0.93))]
     score: f32,
     /// The text that came second; null when the side has no other.
@@ -110,7 +113,7 @@ struct Found<'a> {
 struct RunnerUp<'a> {
     /// The text.
     text: &'a str,
-    /// Its cosine to the message.
+    /// Its score.
     #[cfg_attr(feature = "openapi", schema(minimum = -1, maximum = 1, example = 0.71))]
     score: f32,
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
-use linking::{Profile, Thresholds};
+use linking::{Method, Profile, Thresholds};
+use thiserror::Error;
 
 /// How time is read and compared.
 #[derive(Args, Clone, Debug)]
@@ -55,17 +57,23 @@ impl DictionaryArgs {
     }
 }
 
-/// Thresholds set by hand.
+/// How messages are matched, set by hand.
 #[derive(Args, Clone, Debug)]
 pub struct ThresholdArgs {
-    /// The least cosine between a message and the text it is taken for, from -1 to 1 [default:
-    /// the model's]
+    /// How a message is compared with the texts of the dictionary: by several pieces of evidence,
+    /// or by one cosine [default: the model's]
+    #[arg(long, env = "MATCHER", value_name = "MATCHER", value_parser = method())]
+    pub matcher: Option<Method>,
+
+    /// The least score between a message and the text it is taken for: with the evidence matcher a
+    /// confidence from 0 to 1, with the cosine matcher a cosine from -1 to 1 [default: the model's
+    /// and the matcher's]
     #[arg(
         long,
         env = "REFERENCE_THRESHOLD",
         value_parser = cosine,
         allow_negative_numbers = true,
-        value_name = "COSINE"
+        value_name = "SCORE"
     )]
     pub reference_threshold: Option<f32>,
 
@@ -76,17 +84,49 @@ pub struct ThresholdArgs {
 }
 
 impl ThresholdArgs {
-    /// The thresholds given, and those of the model for the rest.
-    pub fn of(&self, model: &str) -> Thresholds {
-        let mut thresholds = Profile::of(model).unwrap_or(Profile::MINILM).thresholds;
+    /// What is given, and what belongs to the model for the rest.
+    ///
+    /// # Errors
+    /// When the model cannot be used with the matcher, or the matcher with the threshold.
+    pub fn of(&self, model: &str) -> Result<(Method, Thresholds), Unfit> {
+        let profile = Profile::of(model);
+        let method = self.matcher.or(profile.map(|profile| profile.method));
+        let method = method.unwrap_or(Method::Cosine);
+        let mut thresholds = match (profile, method) {
+            (Some(profile), method) => profile.thresholds(method),
+            (None, Method::Cosine) => Profile::MINILM.thresholds(method),
+            (None, Method::Evidence) => None,
+        }
+        .ok_or_else(|| Unfit::Model(model.to_owned()))?;
         if let Some(reference) = self.reference_threshold {
+            if method == Method::Evidence && reference < 0.0 {
+                return Err(Unfit::Reference(reference));
+            }
             thresholds.reference = reference;
         }
         if let Some(PairThreshold(pair)) = self.pair_threshold {
             thresholds.pair = pair;
         }
-        thresholds
+        Ok((method, thresholds))
     }
+}
+
+fn method() -> impl TypedValueParser<Value = Method> {
+    PossibleValuesParser::new(Method::ALL.map(Method::as_str)).try_map(|name| name.parse())
+}
+
+/// What does not go together.
+#[derive(Debug, PartialEq, Error)]
+pub enum Unfit {
+    /// There are no weights for this model.
+    #[error("the evidence matcher has no weights for the model {0}: use --matcher cosine")]
+    Model(String),
+    /// It is no confidence.
+    #[error(
+        "--reference-threshold {0}: with the evidence matcher it is a confidence from 0 to 1; \
+         cosines are of --matcher cosine"
+    )]
+    Reference(f32),
 }
 
 /// A span of time that is not negative.
@@ -159,6 +199,31 @@ fn cosine(text: &str) -> Result<f32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn matchers_and_thresholds_go_by_the_model() {
+        let of = |matcher, reference_threshold, model: &str| {
+            ThresholdArgs { matcher, reference_threshold, pair_threshold: None }.of(model)
+        };
+        let (evidence, cosine) = (Some(Method::Evidence), Some(Method::Cosine));
+        let told = |matcher, model| {
+            let (method, Thresholds { reference, pair }) = of(matcher, None, model).unwrap();
+            (method, reference, pair)
+        };
+        let (minilm, codebert) = (Profile::MINILM.model, Profile::CODEBERT.model);
+        let weighed = Profile::MINILM.thresholds(Method::Evidence).unwrap();
+        assert_eq!(told(None, minilm), (Method::Evidence, weighed.reference, None));
+        assert_eq!(told(cosine, minilm), (Method::Cosine, 0.42, None));
+        assert_eq!(told(None, codebert), (Method::Cosine, 0.9, Some(0.9)));
+        assert_eq!(told(None, "mine"), (Method::Cosine, 0.42, None));
+        assert_eq!(of(evidence, Some(0.7), minilm).unwrap().1.reference, 0.7);
+        for model in [codebert, "mine"] {
+            let refused = of(evidence, None, model).unwrap_err().to_string();
+            assert!(refused.contains(model) && refused.ends_with("--matcher cosine"), "{refused}");
+        }
+        assert_eq!(of(None, Some(-0.1), minilm), Err(Unfit::Reference(-0.1)));
+        assert!(of(cosine, Some(-0.1), minilm).is_ok());
+    }
 
     #[test]
     fn windows_and_zones_read_as_people_write_them() {

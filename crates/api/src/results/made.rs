@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{Dictionary, Event, Level, Row, Side, TextId};
 use jiff::{SignedDuration, Timestamp};
-use linking::{Linked, Linker, Match, Matched, Rule, Thresholds};
+use linking::{Linked, Linker, Match, Matched, Method, Rule, Thresholds};
 use parse::Counts;
 use proptest::prelude::*;
 use report::{Header, Judge};
@@ -117,6 +117,7 @@ pub fn made(events: &[Told], most: usize) -> Made {
     let header = Header {
         judge: Judge {
             model: "made up".to_owned(),
+            matcher: Method::Cosine,
             thresholds: Thresholds { reference: 0.0, pair: None },
             window_seconds: 3600.0,
         },

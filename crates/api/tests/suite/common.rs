@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use api::{Access, Api, History, Keep, Limits};
 use bus::Memory;
+use domain::Dictionary;
 use embed::{Cached, Embedder, OnnxModel, Store};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -56,6 +57,14 @@ pub struct Served {
     pub folder: TempDir,
 }
 
+/// A dictionary of this text.
+pub fn read(text: &str) -> Arc<Dictionary> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pairs.csv");
+    fs::write(&path, text).unwrap();
+    Arc::new(parse::dictionary::read(&path).unwrap())
+}
+
 impl Served {
     pub fn new(limits: Limits) -> Served {
         Served::with(|api| api.limits = limits)
@@ -63,10 +72,7 @@ impl Served {
 
     /// A server with this dictionary.
     pub fn with_dictionary(text: &str) -> Served {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pairs.csv");
-        fs::write(&path, text).unwrap();
-        Served::with(|api| api.dictionary = Arc::new(parse::dictionary::read(&path).unwrap()))
+        Served::with(|api| api.dictionary = read(text))
     }
 
     /// A server that is changed before it starts.
@@ -78,7 +84,8 @@ impl Served {
         let mut api = Api {
             dictionary: Arc::new(dictionary),
             embedder: model(),
-            thresholds: Profile::MINILM.thresholds,
+            method: Profile::MINILM.method,
+            thresholds: Profile::MINILM.thresholds(Profile::MINILM.method).unwrap(),
             window: SignedDuration::from_hours(24),
             zone: TimeZone::UTC,
             limits: Limits::default(),

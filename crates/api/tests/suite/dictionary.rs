@@ -1,9 +1,10 @@
 //! The dictionary: its pairs, its findings, and what a message would match.
 
 use api::Limits;
+use linking::{Method, Profile};
 use serde_json::{Value, json};
 
-use crate::common::Served;
+use crate::common::{Served, read};
 
 fn get(server: &Served, path: &str) -> (u16, Value) {
     let (status, _, body) = server.curl(path, &[]);
@@ -111,9 +112,14 @@ fn a_line_is_judged_on_the_side_of_its_level() {
 
 #[test]
 fn the_reason_of_each_verdict_is_told() {
-    let server = Served::with_dictionary(
-        "anomaly_id;anomaly;problem_id;problem\n7;Disk is slow;9;1/0/1\n7;Disk is slow;8;Array lost\n",
-    );
+    let server = Served::with(|api| {
+        api.dictionary = read(
+            "anomaly_id;anomaly;problem_id;problem\n7;Disk is slow;9;1/0/1\n\
+             7;Disk is slow;8;Array lost\n",
+        );
+        api.method = Method::Cosine;
+        api.thresholds = Profile::MINILM.thresholds(Method::Cosine).unwrap();
+    });
     let reasons = |message: &str| {
         let (_, judged) = ask(&server, &json!({ "message": message }));
         let verdicts = judged["verdicts"].as_array().unwrap().clone();
@@ -129,6 +135,35 @@ fn the_reason_of_each_verdict_is_told() {
     let (_, judged) = ask(&server, &json!({ "message": "1/0/1" }));
     let nearest = &judged["verdicts"][1]["nearest"][0];
     assert_eq!((&nearest["text"], &nearest["score"]), (&json!("1/0/1"), &json!(1.0)));
+}
+
+#[test]
+fn each_verdict_is_explained() {
+    let server = Served::new(Limits::default());
+    let message = "the apply queue of the replica keeps growing";
+    let asked = json!({ "message": message, "component": "db", "level": "warn" });
+    let (_, judged) = ask(&server, &asked);
+    let told = [&judged["matcher"], &judged["component"], &judged["level"]];
+    assert_eq!(told, [&json!("evidence"), &json!("db"), &json!("WARNING")]);
+    let [verdict] = &judged["verdicts"].as_array().unwrap()[..] else { panic!("{judged}") };
+    let (nearest, explain) = (&verdict["nearest"], &verdict["explain"]);
+    assert_eq!(explain["text"], nearest[0]["text"]);
+    assert_eq!(explain["confidence"], nearest[0]["score"]);
+    assert!(!explain["pieces"].as_array().unwrap().is_empty(), "{explain}");
+    assert_eq!(explain["change"]["threshold"], judged["threshold"]);
+    let status = server.json("/status");
+    assert_eq!(
+        (&status["matcher"], &status["reference"]),
+        (&judged["matcher"], &judged["threshold"])
+    );
+    let (_, line) =
+        ask(&server, &json!({ "message": format!("2025-10-06T07:42:23 WARN db: {message}") }));
+    assert_eq!(line, judged, "a line names its component and its level itself");
+    let (status, refused) = ask(&server, &json!({ "message": message, "level": "loud" }));
+    assert_eq!(status, 422, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().starts_with("level: "), "{refused}");
+    let (_, nothing) = ask(&server, &json!({ "message": "" }));
+    assert!(nothing["verdicts"][0]["explain"].is_null(), "{nothing}");
 }
 
 #[test]

@@ -165,7 +165,8 @@ impl Suite {
         let logs = Opened::new(&logs.collect::<Vec<_>>(), Limits::default());
         let window: jiff::Span = self.window.parse().unwrap();
         let settings = Settings {
-            thresholds: Profile::MINILM.thresholds,
+            method: Profile::MINILM.method,
+            thresholds: Profile::MINILM.thresholds(Profile::MINILM.method).unwrap(),
             window: SignedDuration::try_from(window).unwrap(),
             zone: TimeZone::UTC,
             keep_going: false,

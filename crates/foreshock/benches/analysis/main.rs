@@ -306,7 +306,8 @@ fn model() -> Cached<Store, OnnxModel> {
 
 fn settings(window: i64) -> Settings {
     Settings {
-        thresholds: Profile::MINILM.thresholds,
+        method: Profile::MINILM.method,
+        thresholds: Profile::MINILM.thresholds(Profile::MINILM.method).unwrap(),
         window: SignedDuration::from_secs(window),
         zone: TimeZone::UTC,
         keep_going: false,

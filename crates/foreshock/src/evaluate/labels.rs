@@ -12,6 +12,8 @@ use serde::Serialize;
 pub struct Label {
     /// The message.
     pub message: String,
+    /// What wrote it; empty when the label does not say.
+    pub component: String,
     /// The side its level belongs to.
     pub side: Side,
     /// What the label says it is.
@@ -40,6 +42,7 @@ impl Label {
         let message = field("message").filter(|message| !message.is_empty());
         Ok(Label {
             message: message.with_context(|| format!("{}: no message", table.place(row)))?.into(),
+            component: field("component").unwrap_or_default().to_owned(),
             side,
             kind: kind.to_owned(),
             difficulty: field("difficulty").unwrap_or_default().to_owned(),

@@ -9,7 +9,7 @@ use crate::show::{Paint, printable};
 
 pub fn show(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if let Some(judged) = &report.messages {
-        show_messages(judged, report.thresholds, out)?;
+        show_messages(report, judged, out)?;
     }
     if let Some(incident) = &report.incident {
         let Incident { expected, found, right, .. } = incident;
@@ -30,10 +30,11 @@ pub fn show(report: &Report, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn show_messages(judged: &Judged, thresholds: Thresholds, out: &mut impl Write) -> io::Result<()> {
+fn show_messages(report: &Report, judged: &Judged, out: &mut impl Write) -> io::Result<()> {
     let paint = Paint::for_stdout();
     let evaluation = &judged.evaluation;
-    writeln!(out, "messages, at the threshold {} (95 % intervals)\n", thresholds.reference)?;
+    let Report { matcher, thresholds: Thresholds { reference, .. }, .. } = report;
+    writeln!(out, "messages, matcher {matcher}, at the threshold {reference} (95 % intervals)\n")?;
     let heading = format!(
         "{:<12} {:>5}  {:<17} {:<17} {:<17} {:<17} {:<17}",
         "", "n", "precision", "recall", "F1", "right one first", "decoys matched"

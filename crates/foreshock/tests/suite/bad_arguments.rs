@@ -16,6 +16,8 @@ fn a_bad_value_is_refused_with_what_is_wanted() {
         ("app.log --log-tz +99:00", ["--log-tz", "+03:00"]),
         ("app.log --reference-threshold 1.5", ["--reference-threshold", "from -1 to 1"]),
         ("app.log --reference-threshold NaN", ["--reference-threshold", "from -1 to 1"]),
+        ("app.log --reference-threshold -0.1", ["--reference-threshold -0.1", "from 0 to 1"]),
+        ("app.log --matcher best", ["--matcher", "evidence, cosine"]),
         ("app.log --pair-threshold -1.01", ["--pair-threshold", "from -1 to 1"]),
         ("app.log --pair-threshold high", ["--pair-threshold", "from -1 to 1"]),
         ("app.log --threads 0", ["--threads", "0"]),

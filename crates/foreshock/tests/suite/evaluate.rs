@@ -13,7 +13,9 @@ const LABELS: &str = "level,message,kind,target_text,difficulty\n\
 fn labelled_messages_are_measured() {
     let place = Place::new();
     place.write("labels.csv", LABELS);
-    let json = place.run("evaluate labels.csv --json --reference-threshold 0.5").ok().json();
+    let json = place.run("evaluate labels.csv --json --matcher cosine --reference-threshold 0.5");
+    let json = json.ok().json();
+    assert_eq!(json["matcher"], "cosine");
     let all = &json["messages"]["all"];
     let value = |measure: &str| all[measure]["value"].as_f64().unwrap();
     assert_eq!((all["messages"].as_u64(), all["with_target"].as_u64()), (Some(5), Some(3)));

@@ -50,7 +50,11 @@ fn without_a_command_the_links_of_the_example_are_told_as_they_are_found() {
         .collect();
     assert_eq!(found.len(), expected.len(), "each once");
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
-    assert!(run.out.contains("19 links (within 24h), model all-MiniLM-L6-v2"), "{}", run.out);
+    assert!(
+        run.out.contains("19 links (within 24h), model all-MiniLM-L6-v2, matcher evidence"),
+        "{}",
+        run.out
+    );
     assert!(run.out.contains("8,014 events, 46 lines passed over"), "{}", run.out);
 }
 
@@ -70,7 +74,7 @@ fn the_window_and_the_threshold_hold() {
     let run = place.run("live --log-dir . --once --window 35m").ok();
     assert_eq!(told(&run.out), [("app.log:6".to_owned(), "app.log:4".to_owned())]);
     place.write("app.log", crate::common::log_in_other_words());
-    let run = place.run("live --log-dir . --once --reference-threshold 0.99").ok();
+    let run = place.run("live --log-dir . --once --matcher cosine --reference-threshold 0.99").ok();
     assert_eq!(told(&run.out).len(), 1, "the other words are too far");
 }
 

@@ -96,6 +96,11 @@ fn a_model_folder_works_by_its_own_name_and_is_told_when_it_is_not_known() {
         found.says(&["note: the thresholds of mine are not known", "--reference-threshold"]);
     assert_eq!(found.links(), links_of_log());
     assert_eq!(found.json()["judge"]["model"], "mine");
+    assert_eq!(place.analyze("app.log --model mine").json()["judge"]["matcher"], "cosine");
+    place.run("analyze app.log --model mine --matcher evidence").fails(
+        2,
+        &["error: the evidence matcher has no weights for the model mine: use --matcher cosine"],
+    );
     let mut command = place.foreshock("analyze app.log --json --reference-threshold 0.42");
     assert_eq!(run(command.env("FORESHOCK_MODEL", "mine")).ok().err, "");
 }

@@ -417,15 +417,13 @@ def summary(name, hit, true, sure, threshold=None):
 class Fitted:
     """Towers and event model of one fold, or of all training sets."""
 
-    def __init__(self, sets, names, seed, vocabulary, towers=None):
+    def __init__(self, sets, names, seed, vocabulary):
         sides = [side for name in names for side in sets[name]]
         self.towers = fit_towers(sides, vocabulary, seed)
         parts = []
         for side in sides:
             best = np.argmax(side.vectors @ side.text_vectors.T, 1)
-            true = side.right >= 0
-            taken = np.where(true, side.right, best)
-            parts.append((side.grams, event_inputs(side, best), true))
+            parts.append((side.grams, event_inputs(side, best), side.right >= 0))
         self.event = fit_event(parts, seed)
 
 
